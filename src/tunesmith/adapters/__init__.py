@@ -1,0 +1,1 @@
+"""Ways in which the weights may change; one file a family."""

@@ -1,0 +1,111 @@
+"""What the adapters of PEFT share: its own configurations and file format, put on a backbone's network in place.
+
+The weights of the network itself are saved as they stand under the adapter (PiSSA changes them), so that
+`PeftModel.from_pretrained(AutoModel.from_pretrained(bundle/backbone), bundle/adapter)` is the adapted network, without tunesmith.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import warnings
+from abc import abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tunesmith.core.contracts import Adapter
+from tunesmith.core.errors import AdapterError, require
+
+if TYPE_CHECKING:
+    import torch
+
+    from tunesmith.core.model import Model
+
+MERGED = "merge_and_unload"
+
+
+class PeftAdapter(Adapter):
+    """A parameter-efficient method of PEFT."""
+
+    mergeable: ClassVar[bool] = True
+
+    @abstractmethod
+    def config(self, peft: Any, model: Model) -> Any:
+        """PEFT's configuration of this method for this network.
+
+        Raises:
+            AdapterError: nothing in the network fits.
+        """
+
+    def apply(self, model: Model, seed: int) -> None:
+        peft = require("peft", f"the adapter '{self.name}'")
+        config = self.config(peft, model)
+        if "text" in model.backbone.traits():
+            config.task_type = peft.TaskType.FEATURE_EXTRACTION
+        model.__dict__["_own_names"] = list(model.network.state_dict())
+        with _explained(self.name):
+            model.network = peft.get_peft_model(model.network, config)
+        for parameter in model.head.parameters():
+            parameter.requires_grad = True
+
+    def save(self, model: Model, folder: Path) -> bool:
+        network: Any = model.network
+        network.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
+        path = folder / "adapter_config.json"
+        config = json.loads(path.read_text(encoding="utf-8"))
+        config["base_model_name_or_path"] = "../backbone"
+        if config.get("init_lora_weights") not in (None, True, False):
+            config["init_lora_weights"] = True  # the base weights already are what that start made of them
+        path.write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
+        (folder / "README.md").unlink(missing_ok=True)  # a card of placeholders; the bundle has its own
+        return True
+
+    def load(self, model: Model, folder: Path) -> None:
+        peft = require("peft", f"the adapter '{self.name}'")
+        model.__dict__["_own_names"] = list(model.network.state_dict())
+        with _explained(self.name):
+            model.network = peft.PeftModel.from_pretrained(model.network, str(folder))
+
+    def base_weights(self, model: Model) -> dict[str, torch.Tensor]:
+        own = set(model.__dict__["_own_names"])
+        network: Any = model.network
+        found = {}
+        for name, tensor in network.get_base_model().state_dict().items():
+            plain = name.replace(".base_layer.", ".")
+            if plain in own:
+                found[plain] = tensor
+        missing = own - set(found)
+        assert not missing, f"weights of the backbone not found under the adapter: {sorted(missing)[:3]}"
+        return found
+
+    def merge(self, model: Model) -> bool:
+        if not self.mergeable:
+            return False
+        network: Any = model.network
+        model.network = network.merge_and_unload()
+        return True
+
+    def settings(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)  # type: ignore[call-overload,no-any-return]
+
+
+@contextlib.contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Errors of PEFT about layers it does not know become an AdapterError."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # hints about defaults that are set here on purpose
+            yield
+    except (ValueError, TypeError, NotImplementedError, AttributeError, KeyError) as error:
+        raise AdapterError(
+            f"adapter '{name}' does not fit this backbone: {str(error)[:300]}; see which do with: tunesmith list adapters"
+        ) from error
+
+
+def needs(traits: set[str], *wanted: str) -> str | None:
+    """A reason where none of the wanted traits is there."""
+    if traits & set(wanted):
+        return None
+    return f"needs a backbone of kind {' or '.join(wanted)}; this one is {', '.join(sorted(traits))}"

@@ -1,0 +1,144 @@
+"""Adapters that add nothing: all weights, the head, the last blocks, block by block, the biases.
+
+The head always trains. Learning rates: small where pretrained weights move (Devlin et al. 2019 search 2e-5 to 5e-5 for BERT), larger for
+biases (Ben Zaken et al. 2022, BitFit, search 1e-4 to 1e-3) and for a head alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, final
+
+from tunesmith.adapters._freezing import Freezing, only
+from tunesmith.core.contracts import Defaults
+from tunesmith.core.errors import AdapterError
+
+if TYPE_CHECKING:
+    from tunesmith.core.model import Model
+
+
+def _own_rate(traits: set[str]) -> float:
+    return 1e-4 if "transformer" in traits else 5e-4
+
+
+@final
+@dataclass(frozen=True)
+class Full(Freezing):
+    """Every weight changes."""
+
+    name: ClassVar[str] = "full"
+
+    def fits(self, traits: set[str]) -> str | None:
+        return None
+
+    def defaults(self, traits: set[str]) -> Defaults:
+        return Defaults(lr=_own_rate(traits))
+
+    def apply(self, model: Model, seed: int) -> None:
+        only(model, [model.network])
+
+
+@final
+@dataclass(frozen=True)
+class Head(Freezing):
+    """Only the head changes; the backbone stays as it was pretrained."""
+
+    name: ClassVar[str] = "head"
+
+    def fits(self, traits: set[str]) -> str | None:
+        return None
+
+    def defaults(self, traits: set[str]) -> Defaults:
+        return Defaults(lr=5e-3, head_lr=5e-3, schedule="cosine")
+
+    def apply(self, model: Model, seed: int) -> None:
+        only(model, [])
+
+
+@final
+@dataclass(frozen=True)
+class LastK(Freezing):
+    """The last k blocks and the head change."""
+
+    name: ClassVar[str] = "last_k"
+    k: int = field(default=2, metadata={"help": "number of blocks, counted from the output"})
+
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise ValueError("field 'k' must be at least 1; for none use the adapter 'head'")
+
+    def fits(self, traits: set[str]) -> str | None:
+        return None
+
+    def defaults(self, traits: set[str]) -> Defaults:
+        return Defaults(lr=2 * _own_rate(traits))
+
+    def apply(self, model: Model, seed: int) -> None:
+        blocks = model.blocks()
+        if self.k > len(blocks):
+            raise AdapterError(f"adapter 'last_k': the backbone has {len(blocks)} blocks, fewer than k = {self.k}; use --adapter full")
+        only(model, blocks[-self.k :])
+
+
+@final
+@dataclass(frozen=True)
+class Gradual(Freezing):
+    """The head first, then block after block from the output on (gradual unfreezing, Howard and Ruder 2018)."""
+
+    name: ClassVar[str] = "gradual"
+    share: float = field(default=0.6, metadata={"help": "share of the steps after which all blocks change"})
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise ValueError("field 'share' is a share of the steps, above 0 and at most 1")
+
+    def fits(self, traits: set[str]) -> str | None:
+        return None
+
+    def defaults(self, traits: set[str]) -> Defaults:
+        return Defaults(lr=_own_rate(traits))
+
+    def apply(self, model: Model, seed: int) -> None:
+        only(model, [model.network])  # all of them, so that the optimizer knows them; `begin` freezes
+
+    def begin(self, model: Model, step: int, total_steps: int) -> None:
+        self._free(model, step, total_steps)
+
+    def stepped(self, model: Model, step: int, total_steps: int) -> bool:
+        before = self._count(model, step - 1, total_steps)
+        if self._count(model, step, total_steps) == before:
+            return False
+        self._free(model, step, total_steps)
+        return True
+
+    def _count(self, model: Model, step: int, total_steps: int) -> int:
+        blocks = len(model.blocks())
+        return min(blocks, int(step / max(1.0, self.share * total_steps) * (blocks + 1)))
+
+    def _free(self, model: Model, step: int, total_steps: int) -> None:
+        blocks = model.blocks()
+        count = self._count(model, step, total_steps)
+        only(model, blocks[len(blocks) - count :])
+        model.train(model.training)
+
+
+@final
+@dataclass(frozen=True)
+class BitFit(Freezing):
+    """Only biases change (and the shifts of norms); Ben Zaken et al. 2022."""
+
+    name: ClassVar[str] = "bitfit"
+
+    def fits(self, traits: set[str]) -> str | None:
+        return None
+
+    def defaults(self, traits: set[str]) -> Defaults:
+        return Defaults(lr=1e-3)
+
+    def apply(self, model: Model, seed: int) -> None:
+        only(model, [])
+        biases = [p for name, p in model.network.named_parameters() if name.rsplit(".", 1)[-1] == "bias"]
+        if not biases:
+            raise AdapterError("adapter 'bitfit': this backbone has no biases; use --adapter lora or full")
+        for parameter in biases:
+            parameter.requires_grad = True

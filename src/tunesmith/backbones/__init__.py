@@ -1,0 +1,1 @@
+"""Pretrained networks; one file a modality."""

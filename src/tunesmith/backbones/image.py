@@ -1,0 +1,176 @@
+"""Pictures: networks of timm, torchvision and transformers (AlexNet, VGG, ResNet, MobileNet, ViT, ConvNeXt, DINOv2 ...).
+
+    {"image": "scans/0001.png"}  ->  uint8 (size, size, 3)  ->  float (3, size, size)  ->  one vector
+
+Choices: a picture is decoded and resized once per row as bytes, and turned to normalised floats batch by batch; sizes, means and crops
+are those of the checkpoint. Training crops and mirrors at random (`training.augment` turns that off).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
+
+from tunesmith.backbones import _checkpoints
+from tunesmith.core.contracts import Backbone, Batch, Encoded, Features, InputSpec, Row
+from tunesmith.core.errors import BackboneError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from tunesmith.backbones._vision import Library, Preprocessing
+
+
+@final
+@dataclass(frozen=True)
+class Image(Backbone):
+    """Pictures through networks of timm, torchvision and transformers."""
+
+    name: ClassVar[str] = "image"
+    source: str = field(default="timm:mobilenetv3_small_100", metadata={"help": "timm:NAME, torchvision:NAME, hub id or local folder"})
+    columns: tuple[str, ...] = field(default=("image",), metadata={"help": "input column"})
+    pooling: Literal["mean", "cls"] | None = field(
+        default=None, metadata={"help": "how patches become one vector; default: the network's own"}
+    )
+    size: int | None = field(default=None, metadata={"help": "side of the square pictures, in pixels; default: the checkpoint's"})
+    mean: tuple[float, float, float] | None = field(default=None, metadata={"help": "mean of each colour; default: the checkpoint's"})
+    std: tuple[float, float, float] | None = field(default=None, metadata={"help": "spread of each colour; default: the checkpoint's"})
+    crop: float | None = field(default=None, metadata={"help": "share of the shorter side that is read; default: the checkpoint's"})
+    same_padding: bool = field(default=False, metadata={"help": "torchvision networks pad as TensorFlow does"})
+    weights: str | None = field(default=None, metadata={"help": "file of weights for the architecture of the source"})
+    scratch: bool = field(default=False, metadata={"help": "random weights"})
+
+    def __post_init__(self) -> None:
+        if len(self.columns) > 1:
+            raise ValueError(f"one column of pictures is read at a time (got {', '.join(self.columns)}); name one with --inputs")
+
+    @functools.cached_property
+    def library(self) -> Library:
+        """The library the source belongs to."""
+        from tunesmith.backbones._vision import library_of
+
+        return library_of(self.source, self.same_padding)
+
+    @functools.cached_property
+    def expected(self) -> Preprocessing:
+        """Size, mean, spread and crop, resolved."""
+        own = self.library.preprocessing()
+        told: dict[str, Any] = {"size": self.size, "mean": self.mean, "std": self.std, "crop": self.crop}
+        return dataclasses.replace(own, **{key: value for key, value in told.items() if value is not None})
+
+    def traits(self) -> set[str]:
+        import torch
+        from torch import nn
+
+        with torch.device("meta"):
+            network = self.library.build()
+        held: dict[type[nn.Module], int] = {nn.Linear: 0, nn.Conv2d: 0}
+        norms = False
+        for module in network.modules():
+            norms = norms or isinstance(module, nn.LayerNorm)
+            for layer in held:
+                if isinstance(module, layer):
+                    held[layer] += sum(p.numel() for p in module.parameters())
+        attends = any("attn" in name or "attention" in name for name, _ in network.named_modules())
+        kind = "transformer" if attends and norms and held[nn.Linear] > held[nn.Conv2d] else "convolution"
+        return {"image", kind}
+
+    def open(self) -> nn.Module:
+        if self.scratch or self.weights:
+            network = self.library.build()
+            loaded = _checkpoints.Loaded("random weights", 0, [], [])
+            if self.weights:
+                loaded = _checkpoints.fill(network, _checkpoints.read_weights(Path(self.weights)), self.weights)
+        else:
+            network, loaded = self.library.pretrained()
+        self.__dict__["_loaded"] = loaded
+        return network
+
+    def check(self, row: Row) -> str | None:
+        from tunesmith.backbones._pictures import read_picture
+
+        read_picture(row.get(self.columns[0]), self.columns[0])
+        return None
+
+    def encode(self, row: Row, rng: Random | None = None) -> Encoded:
+        import numpy as np
+
+        from tunesmith.backbones._pictures import read_picture, square
+
+        picture = square(read_picture(row.get(self.columns[0]), self.columns[0]), self.expected.size, self.expected.crop, rng)
+        return {"pixels": np.asarray(picture)}  # (size, size, 3) uint8
+
+    def collate(self, items: Sequence[Encoded]) -> Batch:
+        import numpy as np
+        import torch
+
+        pixels = torch.from_numpy(np.stack([item["pixels"] for item in items])).permute(0, 3, 1, 2).float().div_(255)
+        mean = torch.tensor(self.expected.mean).view(3, 1, 1)
+        std = torch.tensor(self.expected.std).view(3, 1, 1)
+        return {"pixels": pixels.sub_(mean).div_(std)}  # (batch, 3, size, size)
+
+    def features(self, network: nn.Module, batch: Batch) -> Features:
+        return self.library.features(network, batch["pixels"], self.pooling)
+
+    def blocks(self, network: nn.Module) -> list[nn.Module]:
+        from tunesmith.backbones._blocks import layers
+
+        return layers(network)
+
+    def width(self, network: nn.Module) -> int:
+        import torch
+
+        before = network.training
+        network.eval()
+        device = next(network.parameters()).device
+        with torch.no_grad():
+            pooled = self.features(network, {"pixels": torch.zeros(1, 3, self.expected.size, self.expected.size, device=device)}).pooled
+        network.train(before)
+        assert pooled is not None
+        return int(pooled.shape[-1])
+
+    def input_spec(self) -> list[InputSpec]:
+        return [InputSpec(self.columns[0], "image", f"picture, read at {self.expected.size} x {self.expected.size} pixels")]
+
+    def size_of_row(self, row: Row) -> int:
+        return 1
+
+    def save_memory(self, network: nn.Module) -> None:
+        model: Any = network
+        if getattr(model, "supports_gradient_checkpointing", False):
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+        elif hasattr(model, "set_grad_checkpointing"):
+            model.set_grad_checkpointing(True)
+        else:
+            raise BackboneError(f"{self.source} cannot compute activations again; leave --gradient-checkpointing out, or use timm:NAME")
+
+    def save(self, network: nn.Module, weights: Mapping[str, torch.Tensor], folder: Path) -> None:
+        self.library.save(network, weights, folder)
+
+    def moved(self, folder: Path) -> Image:
+        return dataclasses.replace(self, source=str(folder), weights=None, scratch=False)
+
+    def settings(self) -> dict[str, Any]:
+        return {**dataclasses.asdict(self), **dataclasses.asdict(self.expected)}
+
+    def origin(self) -> dict[str, Any]:
+        loaded: _checkpoints.Loaded | None = self.__dict__.get("_loaded")
+        return loaded.plain() if loaded else {"source": self.source}
+
+    def sample(self, code: int, rng: Random) -> dict[str, Any]:
+        import io
+
+        import numpy as np
+        from PIL import Image as Pillow
+
+        noise = np.frombuffer(rng.randbytes(24 * 24 * 3), np.uint8).reshape(24, 24, 3) // 4
+        noise = noise + np.eye(3, dtype=np.uint8)[code % 3] * 160
+        buffer = io.BytesIO()
+        Pillow.fromarray(noise).save(buffer, format="PNG")
+        return {self.columns[0]: buffer.getvalue()}

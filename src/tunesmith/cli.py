@@ -1,0 +1,188 @@
+"""The command line: one verb a function; the flags of `tune` come from the recipe.
+
+Exit status: 0 done and every check passed; 1 a person can mend it (data, names, disk); 2 usage; 3 done, but a check failed.
+Results go to standard output (as JSON with `--json`), everything else to standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tunesmith import __version__
+from tunesmith import recipe as recipes
+from tunesmith.core import registry
+from tunesmith.core.errors import TunesmithError, UsageError
+
+LISTS = ("inputs", "label", "trackers")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line; gives the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.verb(options)
+        return status
+    except TunesmithError as error:
+        if options.debug:
+            raise
+        _fail(options, f"error: {error}")
+        return error.exit_status
+    except KeyboardInterrupt:
+        _fail(options, "interrupted; an interrupted run goes on with: tunesmith tune --resume RUN")
+        return 1
+    except BrokenPipeError:  # the reader of the output has gone
+        sys.stderr.close()
+        return 1
+    except Exception as error:
+        if options.debug:
+            raise
+        _fail(options, f"error: {type(error).__name__}: {error}\nThis should not happen; --debug shows where it did.")
+        return 1
+
+
+def _fail(options: argparse.Namespace, text: str) -> None:
+    print(text, file=sys.stderr)
+    if options.json:
+        print(json.dumps({"error": text.removeprefix("error: ")}))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tunesmith", description="Adapt a foundation model to your own data, and prove the result.")
+    parser.add_argument("--version", action="version", version=f"tunesmith {__version__}")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+
+    tune = _verb(verbs, "tune", _tune, "adapt a model to data")
+    tune.add_argument("data", nargs="*", help="a file, a folder, up to three files (train, [validation,] test), or a dataset id")
+    tune.add_argument("--recipe", metavar="FILE", help="start from this recipe (YAML); flags overrule it")
+    tune.add_argument("--resume", metavar="RUN", help="go on with an interrupted run")
+    tune.add_argument("--set", metavar="FIELD=VALUE", action="append", default=[], help="set any field, such as adapter.rank=16")
+    _recipe_flags(tune)
+
+    predict = _verb(verbs, "predict", _predict, "predict with a bundle")
+    predict.add_argument("bundle", help="folder of the bundle")
+    predict.add_argument("input", nargs="*", help="tables, pictures, or folders of pictures")
+    predict.add_argument("--text", action="append", default=[], help="a text to predict (can be given again)")
+    predict.add_argument("--out", metavar="FILE", help="write predictions here (.parquet, .csv or .jsonl)")
+
+    evaluate = _verb(verbs, "evaluate", _evaluate, "score a bundle on labelled data")
+    evaluate.add_argument("bundle", help="folder of the bundle")
+    evaluate.add_argument("data", help="a table or folder with labels")
+
+    listing = _verb(verbs, "list", _list, "show what exists and what fits what")
+    listing.add_argument("room", nargs="?", help=", ".join(registry.ROOMS))
+
+    demo = _verb(verbs, "demo", _demo, "adapt the embedded MiniLM to the bank messages that come with tunesmith")
+    demo.add_argument("--out", metavar="RUN", help="folder of the run")
+    return parser
+
+
+def _verb(verbs: Any, name: str, function: Any, help: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = verbs.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--debug", action="store_true", help="show where an error came from")
+    parser.set_defaults(verb=function)
+    return parser
+
+
+def _recipe_flags(parser: argparse.ArgumentParser) -> None:
+    """A flag for every leaf of the recipe."""
+    group = parser.add_argument_group("recipe", "what is not given is inferred, and told")
+    for path, field in recipes.leaves():
+        name = path.rsplit(".", 1)[-1]
+        if name == "path":
+            continue
+        flag = "--" + name.replace("_", "-")
+        help = str(field.metadata["help"]).replace("%", "%%")
+        if field.type == "bool":
+            group.add_argument(flag, dest=f"recipe:{path}", action=argparse.BooleanOptionalAction, default=None, help=help)
+        else:
+            metavar = "NAME" if path in recipes.CHOICES else name.upper()
+            group.add_argument(flag, dest=f"recipe:{path}", metavar=metavar, default=None, help=help)
+
+
+def recipe_tree(options: argparse.Namespace) -> dict[str, Any]:
+    """The recipe's plain values as a command line gives them: file, then flags, then `--set`."""
+    import yaml
+
+    tree = recipes.read_yaml(Path(options.recipe)) if options.recipe else {}
+    if options.data:
+        recipes.put(tree, "data.path", options.data)
+    for key, value in vars(options).items():
+        if key.startswith("recipe:") and value is not None:
+            path = key.removeprefix("recipe:")
+            name = path.rsplit(".", 1)[-1]
+            recipes.put(tree, path, [part.strip() for part in value.split(",")] if name in LISTS else value)
+    for item in options.set:
+        path, sign, value = item.partition("=")
+        if not sign:
+            raise UsageError(f"--set takes FIELD=VALUE, such as --set adapter.rank=16 (got {item!r})")
+        try:
+            recipes.put(tree, path.strip(), yaml.safe_load(value))
+        except yaml.YAMLError as error:
+            raise UsageError(f"--set {item}: the value is not valid YAML: {error}") from error
+    return tree
+
+
+def _tune(options: argparse.Namespace) -> int:
+    tree = recipe_tree(options)
+    if options.resume:
+        if tree:
+            raise UsageError("--resume goes on with the run's own recipe; give no data or other flag beside it")
+        from tunesmith.launch.local import resume
+
+        return _finish(resume(options.resume), options, False)
+    recipe = recipes.from_plain(tree)
+    if not recipe.data.path:
+        raise UsageError("no data was named: tunesmith tune DATA; see tunesmith tune --help")
+    from tunesmith.launch.local import launch
+
+    return _finish(launch(recipe), options, recipe.allow_failed_checks)
+
+
+def _finish(result: Any, options: argparse.Namespace, allowed: bool) -> int:
+    if options.json:
+        from tunesmith.core.files import to_json
+
+        print(to_json({"run": str(result.folder), "bundle": str(result.bundle), **result.metrics}), end="")
+    else:
+        from tunesmith.launch import tables
+
+        tables.result(result)
+    return 3 if result.failed and not allowed else 0
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from tunesmith.launch import verbs
+
+    if not options.input and not options.text:
+        raise UsageError("nothing to predict: give tables or pictures, or --text TEXT")
+    return verbs.predict(options.bundle, options.input, options.text, options.out, options.json)
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from tunesmith.launch import verbs
+
+    return verbs.evaluate(options.bundle, options.data, options.json)
+
+
+def _list(options: argparse.Namespace) -> int:
+    from tunesmith.launch import listing
+
+    return listing.show(options.room, options.json)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from tunesmith.launch.demo import demo
+
+    return _finish(demo(options.out), options, False)
+
+
+def fields_of(cls: Any) -> list[dict[str, Any]]:
+    """Fields of an implementation with their help, for listings."""
+    return [{"name": f.name, "help": f.metadata.get("help", "")} for f in dataclasses.fields(cls) if f.init]

@@ -1,0 +1,162 @@
+"""The bundle: the folder that ships.
+
+    bundle.json          format, versions, and the settings that rebuild task, backbone and adapter
+    backbone/            the network in its own library's hub format: config, weights in safetensors, tokenizer
+    adapter/             what PEFT wrote, where there is an adapter
+    head.safetensors     the task's head
+    samples.json         made-up inputs with the outputs they must give
+    README.md            what this is and how to use it
+    checksums.json       SHA-256 of every other file
+
+Everything is checked before anything is read: a missing, altered or additional weights file is refused. Weights are safetensors only.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from tunesmith.core import registry
+from tunesmith.core.contracts import Adapter, Backbone, Prediction, Row, Task
+from tunesmith.core.errors import BundleError
+from tunesmith.core.files import atomic, read_json, sha256, to_json
+
+if TYPE_CHECKING:
+    from tunesmith.core.model import Model
+
+FORMAT = 1
+SAMPLES = 4
+
+
+@dataclass
+class Bundle:
+    """A bundle in memory."""
+
+    folder: Path
+    model: Model
+    task: Task
+    about: dict[str, Any]
+
+    @property
+    def backbone(self) -> Backbone:
+        """The model's backbone."""
+        return self.model.backbone
+
+
+def save(
+    folder: Path, *, model: Model, task: Task, adapter: Adapter, about: dict[str, Any], card: str, samples: list[tuple[Row, Prediction]]
+) -> None:
+    """Write a bundle atomically.
+
+    Args:
+        folder: where; an existing bundle there is replaced once the new one is whole.
+        model: the trained model.
+        about: more facts for bundle.json (modality, how the row's path columns are called, versions).
+        card: text of README.md.
+        samples: made-up inputs with the model's own predictions.
+    """
+    from safetensors.torch import save_file
+
+    with atomic(folder) as part:
+        part.mkdir(parents=True)
+        model.backbone.save(_bare(model), adapter.base_weights(model), part / "backbone")
+        has_adapter = adapter.save(model, part / "adapter")
+        save_file({name: tensor.contiguous() for name, tensor in model.head.state_dict().items()}, part / "head.safetensors")
+        (part / "README.md").write_text(card, encoding="utf-8")
+        shown = [{"input": _plain_row(row), "output": prediction} for row, prediction in samples]
+        (part / "samples.json").write_text(to_json(shown), encoding="utf-8")
+        parts = {
+            "task": {"name": task.name, "settings": task.settings()},
+            "backbone": {"name": model.backbone.name, "settings": _without_place(model.backbone.settings())},
+            "adapter": {"name": adapter.name, "settings": adapter.settings(), "saved": has_adapter},
+        }
+        (part / "bundle.json").write_text(to_json({"format": FORMAT, **about, **parts}), encoding="utf-8")
+        files = sorted(p for p in part.rglob("*") if p.is_file())
+        (part / "checksums.json").write_text(to_json({str(p.relative_to(part)): sha256(p) for p in files}), encoding="utf-8")
+
+
+def _bare(model: Model) -> Any:
+    return model._bare[0]
+
+
+def _without_place(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings without the paths of the machine that trained."""
+    return {key: value for key, value in settings.items() if key not in ("source", "weights", "scratch")}
+
+
+def _plain_row(row: Row) -> dict[str, Any]:
+    return {k: {"base64": base64.b64encode(v).decode()} if isinstance(v, bytes) else v for k, v in row.items()}
+
+
+def sample_rows(backbone: Backbone) -> list[Row]:
+    """Made-up inputs: nobody's data travels with a bundle."""
+    return [backbone.sample(code, Random(code)) for code in range(SAMPLES)]
+
+
+def stored_samples(folder: Path) -> list[tuple[Row, Prediction]]:
+    """The made-up inputs of a bundle and the outputs they must give."""
+    result: list[tuple[Row, Prediction]] = []
+    for item in read_json(folder / "samples.json"):
+        row = {k: base64.b64decode(v["base64"]) if isinstance(v, dict) else v for k, v in item["input"].items()}
+        result.append((row, item["output"]))
+    return result
+
+
+def verify(folder: Path) -> dict[str, Any]:
+    """Check that a bundle is whole and unaltered, and give its bundle.json.
+
+    Raises:
+        BundleError: what is missing, altered or new.
+    """
+    if not folder.is_dir():
+        raise BundleError(f"there is no bundle at {folder}; a run's bundle is its folder bundle/")
+    if not (folder / "checksums.json").is_file() and (folder / "bundle" / "checksums.json").is_file():
+        raise BundleError(f"{folder} is a run; its bundle is {folder / 'bundle'}")
+    try:
+        expected = read_json(folder / "checksums.json")
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{folder} is no bundle, or an incomplete one: checksums.json cannot be read ({error})") from error
+    for name, digest in expected.items():
+        path = folder / name
+        if not path.is_file():
+            raise BundleError(f"the bundle {folder} is incomplete: {name} is missing; copy it again from where it was made")
+        if sha256(path) != digest:
+            raise BundleError(
+                f"the bundle {folder} was altered or cut short: {name} does not have its checksum; copy it again from where it was made"
+            )
+    for path in folder.rglob("*"):
+        if path.is_file() and str(path.relative_to(folder)) not in expected and path.name != "checksums.json":
+            raise BundleError(f"the bundle {folder} holds a file that does not belong to it: {path.relative_to(folder)}; remove it")
+    about: dict[str, Any] = read_json(folder / "bundle.json")
+    if about.get("format") != FORMAT:
+        raise BundleError(f"the bundle {folder} has format {about.get('format')}; this version of tunesmith reads format {FORMAT}")
+    return about
+
+
+def load(folder: Path) -> Bundle:
+    """Read a bundle, after checking it.
+
+    Raises:
+        BundleError: it is not whole, or cannot be rebuilt.
+    """
+    from safetensors.torch import load_file
+
+    about = verify(folder)
+
+    def create(room: str, part: str, extra: dict[str, Any]) -> Any:
+        return registry.create(room, about[part]["name"], {**about[part]["settings"], **extra})
+
+    try:
+        task: Task = create("tasks", "task", {})
+        backbone: Backbone = create("backbones", "backbone", {}).moved(folder / "backbone")
+        adapter: Adapter = create("adapters", "adapter", {})
+        model = task.build(backbone)
+        if about["adapter"]["saved"]:
+            adapter.load(model, folder / "adapter")
+        model.head.load_state_dict(load_file(folder / "head.safetensors"))
+    except (RuntimeError, KeyError) as error:
+        raise BundleError(f"the bundle {folder} cannot be rebuilt: {error}") from error
+    return Bundle(folder, model.eval(), task, about)

@@ -1,0 +1,510 @@
+"""The contracts every implementation keeps, and the plain things that travel between them.
+
+Nothing heavy is imported here: tensors appear in annotations only. Implementations are final dataclasses whose fields are their
+hyperparameters, and each carries its registered `name`. The way of one example through them:
+
+    row --Backbone.encode--> tensors --collate--> batch --features--> Features --head--> outputs --Task.decode--> plain JSON
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from tunesmith.core.model import Model
+
+Row = Mapping[str, Any]
+"""One example: column name -> plain value (text, number, path of a picture, bytes of one)."""
+
+Encoded = dict[str, Any]
+"""One example as its backbone and task encoded it, before batching."""
+
+Batch = dict[str, Any]
+"""Several examples: `inputs` (what the backbone collated), `target` (what the task collated), `row` (their row numbers)."""
+
+Prediction = dict[str, Any]
+"""One decoded output; plain JSON values only."""
+
+
+@dataclass
+class Features:
+    """What a backbone makes of a batch; a task uses what it needs and a backbone fills what it has.
+
+    Attributes:
+        pooled: (batch, width): one vector an example.
+        tokens: (batch, length, width): one vector a token or patch.
+        maps: from fine to coarse, each (batch, channels, height, width).
+        mask: (batch, length): 1 where `tokens` holds something, 0 where it is padding.
+    """
+
+    pooled: torch.Tensor | None = None
+    tokens: torch.Tensor | None = None
+    maps: Sequence[torch.Tensor] = ()
+    mask: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """One input as a form or a service asks for it.
+
+    Attributes:
+        column: name of the input.
+        kind: `text` or `image`.
+        hint: one line for the person who fills it in.
+    """
+
+    column: str
+    kind: str
+    hint: str
+
+
+class Backbone(ABC):
+    """A pretrained network's description and code: how its modality becomes tensors, and features.
+
+    The weights live in the module that `open` returns; every other method takes it as an argument, so that an adapter may wrap it.
+    """
+
+    name: ClassVar[str]
+    columns: tuple[str, ...]
+
+    @abstractmethod
+    def open(self) -> nn.Module:
+        """The network with its weights (pretrained, from a bundle, or random when asked for by name)."""
+
+    @abstractmethod
+    def encode(self, row: Row, rng: Random | None = None) -> Encoded:
+        """One row as tensors or lists; random augmentation only where `rng` is given.
+
+        Raises:
+            RowError: the row's inputs cannot be used.
+        """
+
+    @abstractmethod
+    def collate(self, items: Sequence[Encoded]) -> Batch:
+        """Encoded rows as one batch of tensors."""
+
+    @abstractmethod
+    def features(self, network: nn.Module, batch: Batch) -> Features:
+        """Run the network on a collated batch."""
+
+    @abstractmethod
+    def blocks(self, network: nn.Module) -> list[nn.Module]:
+        """The layers from input to output; together they hold every parameter."""
+
+    @abstractmethod
+    def width(self, network: nn.Module) -> int:
+        """Width of `Features.pooled`."""
+
+    @abstractmethod
+    def input_spec(self) -> list[InputSpec]:
+        """What a form or service asks for."""
+
+    @abstractmethod
+    def check(self, row: Row) -> str | None:
+        """Read the row's inputs fully.
+
+        Returns:
+            A remark about a usable row that is worth counting (a text that is cut), or None.
+
+        Raises:
+            RowError: the row's inputs cannot be used.
+        """
+
+    @abstractmethod
+    def size_of_row(self, row: Row) -> int:
+        """How much work the row is, for batches of alike rows; constant where all rows are alike."""
+
+    @abstractmethod
+    def save_memory(self, network: nn.Module) -> None:
+        """Compute activations again in the backward pass (gradient checkpointing).
+
+        Raises:
+            BackboneError: the network has no such mode.
+        """
+
+    @abstractmethod
+    def save(self, network: nn.Module, weights: Mapping[str, torch.Tensor], folder: Path) -> None:
+        """Write architecture, preprocessing and `weights` (safetensors) into `folder`, so that `moved(folder).open()` reads them."""
+
+    @abstractmethod
+    def moved(self, folder: Path) -> Backbone:
+        """The same backbone reading from `folder`."""
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """The fields, as plain JSON, that rebuild this backbone through the registry."""
+
+    @abstractmethod
+    def origin(self) -> dict[str, Any]:
+        """Where the weights came from: source, counts of matched, missing and unexpected tensors."""
+
+    @abstractmethod
+    def traits(self) -> set[str]:
+        """What adapters ask for before anything is loaded: `text`, `image`, `transformer`, `convolution`, `decoder`."""
+
+    @abstractmethod
+    def sample(self, code: int, rng: Random) -> dict[str, Any]:
+        """A made-up input whose content shows `code` (0, 1, 2, ...): what `Task.synthetic` builds data sets of."""
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """Scores that are more than one number: per class, a confusion matrix.
+
+    Attributes:
+        name: in snake_case; becomes the file's name.
+        index: names of the rows.
+        columns: names of the columns.
+        values: one list of numbers for each row.
+        matrix: whether it is drawn as a matrix of truth (rows) against prediction (columns).
+    """
+
+    name: str
+    index: list[str]
+    columns: list[str]
+    values: list[list[float]]
+    matrix: bool = False
+
+
+class Metrics(Protocol):
+    """Scores that are updated batch by batch in constant memory."""
+
+    def tables(self) -> list[ScoreTable]:
+        """Scores that are more than one number."""
+
+    def update(self, predictions: Sequence[Prediction], targets: Sequence[Any]) -> None:
+        """Take in one batch."""
+
+    def compute(self) -> dict[str, Any]:
+        """The scores so far, with the field's snake_case names."""
+
+
+class Task(ABC):
+    """What is learned: head, loss, decoding of outputs into predictions, metrics."""
+
+    name: ClassVar[str]
+    phases: ClassVar[tuple[str, ...]] = ("main",)
+
+    @abstractmethod
+    def raw(self, row: Row) -> Any:
+        """The row's label as its owner wrote it, hashable: a name, a tuple of names, a number.
+
+        Raises:
+            RowError: the label is missing or cannot be read.
+        """
+
+    @abstractmethod
+    def fit(self, raws: Sequence[Any]) -> Task:
+        """A copy that knows what only the training rows can tell (classes, mean and spread of a number).
+
+        Args:
+            raws: what `raw` gave for the training rows.
+
+        Raises:
+            DataError: nothing can be learned from these labels.
+        """
+
+    @abstractmethod
+    def stratum(self, raw: Any) -> str:
+        """What a stratified split keeps in proportion; equal for all rows where nothing is."""
+
+    @abstractmethod
+    def target(self, raw: Any) -> Any:
+        """A raw label as the loss and the metrics use it (class number, 0/1 list, number).
+
+        Raises:
+            RowError: a label that the training rows do not have.
+        """
+
+    @abstractmethod
+    def collate(self, targets: Sequence[Any]) -> torch.Tensor | dict[str, torch.Tensor]:
+        """Targets as tensors."""
+
+    @abstractmethod
+    def build(self, backbone: Backbone) -> Model:
+        """Backbone and head as one module."""
+
+    @abstractmethod
+    def loss(self, model: nn.Module, batch: Batch, phase: str) -> torch.Tensor:
+        """The loss of a batch, **summed**: the loop divides by the `weight` of all pieces of a batch together."""
+
+    @abstractmethod
+    def weight(self, batch: Batch, phase: str) -> float:
+        """What a summed loss is divided by: rows, tokens, or the sum of class weights. Needs no forward pass."""
+
+    @abstractmethod
+    def decode(self, outputs: torch.Tensor) -> list[Prediction]:
+        """Outputs of the model as predictions in plain JSON."""
+
+    @abstractmethod
+    def metrics(self) -> Metrics:
+        """Fresh scores."""
+
+    @abstractmethod
+    def monitor(self) -> tuple[str, str]:
+        """The validation metric that decides, and `max` or `min`."""
+
+    @abstractmethod
+    def baseline(self, raws: Sequence[Any]) -> Prediction:
+        """The best constant prediction: the majority class, the mean."""
+
+    @abstractmethod
+    def labels(self) -> list[str]:
+        """Names of the classes; empty where there are none."""
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """The fields, as plain JSON, that rebuild this task through the registry."""
+
+    @abstractmethod
+    def shown(self, target: Any) -> Any:
+        """A target as plain JSON for people: the name of the class, the names of the labels, the number."""
+
+    @abstractmethod
+    def render(self, row: Row, prediction: Prediction, target: Any) -> str:
+        """One line that shows a row with its prediction."""
+
+    @abstractmethod
+    def synthetic(self, n: int, seed: int, sample: Callable[[int, Random], dict[str, Any]]) -> list[dict[str, Any]]:
+        """A tiny learnable data set without downloads: rows of `Backbone.sample` inputs, with a column `label`."""
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What an adapter recommends where the recipe is silent."""
+
+    lr: float
+    head_lr: float = 1e-3
+    schedule: str = "linear"
+
+
+class Adapter(ABC):
+    """How the weights may change."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def fits(self, traits: set[str]) -> str | None:
+        """Why this adapter cannot be used on a backbone with these traits, or None. Asked before anything is loaded."""
+
+    @abstractmethod
+    def defaults(self, traits: set[str]) -> Defaults:
+        """Learning rate and schedule that work well."""
+
+    @abstractmethod
+    def apply(self, model: Model, seed: int) -> None:
+        """Set what may change: freeze, or wrap the network in place. Head parameters always stay trainable.
+
+        Raises:
+            AdapterError: nothing in this network fits.
+        """
+
+    def begin(self, model: Model, step: int, total_steps: int) -> None:  # noqa: B027 (a hook: most adapters need nothing)
+        """Called before the first step, and with the step reached when a run is resumed."""
+
+    def stepped(self, model: Model, step: int, total_steps: int) -> bool:
+        """Called before the optimizer's gradients are cleared; True if the set of trainable weights changed."""
+        return False
+
+    def may_rest(self, parameter: str) -> bool:
+        """Whether the method itself may leave this trainable parameter as it was (AdaLoRA takes whole ranks away)."""
+        return False
+
+    def state(self, model: Model) -> dict[str, torch.Tensor]:
+        """What a checkpoint must keep besides trainable weights, so that a resumed run is the same run."""
+        return {}
+
+    def restore(self, model: Model, state: Mapping[str, torch.Tensor]) -> None:  # noqa: B027 (a hook, as above)
+        """Put back what `state` gave."""
+
+    @abstractmethod
+    def save(self, model: Model, folder: Path) -> bool:
+        """Write what stands beside the backbone's own weights; False if there is nothing."""
+
+    @abstractmethod
+    def load(self, model: Model, folder: Path) -> None:
+        """Put back what `save` wrote onto a network with the backbone's own weights."""
+
+    @abstractmethod
+    def base_weights(self, model: Model) -> dict[str, torch.Tensor]:
+        """The network's own weights under their original names, without what the adapter added."""
+
+    @abstractmethod
+    def merge(self, model: Model) -> bool:
+        """Fold the adapter into the network's own weights in place; False if there is nothing to fold or it cannot be."""
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """The fields, as plain JSON, that rebuild this adapter through the registry."""
+
+
+@dataclass
+class Setup:
+    """What the loop runs on; a Transform may replace any of it (per-sample gradients, a teacher, fake quantization).
+
+    Attributes:
+        model: the module that is trained.
+        optimizers: one for each phase of the task.
+        loss: the summed loss of a batch in a phase.
+        weight: what the summed loss is divided by.
+        batches: (epoch, first batch) -> the epoch's batches from there on, each in pieces that fit memory.
+        averages: what stands in for the trained weights in evaluation.
+    """
+
+    model: nn.Module
+    optimizers: dict[str, torch.optim.Optimizer]
+    loss: Callable[[nn.Module, Batch, str], torch.Tensor]
+    weight: Callable[[Batch, str], float]
+    batches: Callable[[int, int], Iterable[list[Batch]]]
+    averages: list[Average]
+
+
+class Average(ABC):
+    """Weights that are better to evaluate and to keep than those of the last step (EMA, schedule-free)."""
+
+    @abstractmethod
+    def update(self) -> None:
+        """After each step."""
+
+    @abstractmethod
+    def enter(self) -> None:
+        """Put the averaged weights into the model."""
+
+    @abstractmethod
+    def leave(self) -> None:
+        """Put the trained weights back."""
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """What a checkpoint must keep."""
+        return {}
+
+    def restore(self, state: Mapping[str, torch.Tensor]) -> None:  # noqa: B027 (a hook: some have nothing to keep)
+        """Put back what `state` gave."""
+
+
+class OptimizerSpec(ABC):
+    """An optimizer and its hyperparameters."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """The optimizer of parameter groups that carry their own `lr` and `weight_decay`."""
+
+    @abstractmethod
+    def rate(self, adamw_rate: float) -> float:
+        """The learning rate that goes with a rate that suits AdamW."""
+
+    def average(self, optimizer: torch.optim.Optimizer) -> Average | None:
+        """How evaluation should see the weights, where the method has its own way."""
+        return None
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """The fields, as plain JSON."""
+
+
+class Schedule(ABC):
+    """The course of the learning rate."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def factor(self, step: int, total: int, warmup: float, drops: int) -> float:
+        """What the base rate is multiplied by in a step.
+
+        Args:
+            step: from 0 to total - 1.
+            total: number of steps.
+            warmup: share of the steps in which the rate rises from 0.
+            drops: how often validation has stalled so far.
+        """
+
+    def patience(self) -> int | None:
+        """Evaluations without improvement after which `drops` grows; None where stalling does not matter."""
+        return None
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """The fields, as plain JSON."""
+
+
+class Transform(ABC):
+    """Changes a setup before the loop sees it, so that the loop never names what changed it."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def apply(self, setup: Setup) -> Setup:
+        """The changed setup."""
+
+
+@dataclass
+class Progress:
+    """Where the loop stands; what callbacks see and a checkpoint keeps."""
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    total_steps: int = 0
+    epochs: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best: float | None = None
+    best_step: int = 0
+    stale: int = 0
+    drops: int = 0
+    first_loss: float | None = None
+    largest_norm: float = 0.0
+    seconds: float = 0.0
+    stop: str | None = None
+
+
+class Callback:
+    """Hooks of the loop; each does nothing unless overridden. A registered tracker is one that is made with `in_run(folder)`."""
+
+    name: ClassVar[str] = ""
+
+    def in_run(self, folder: Path) -> Callback:
+        """The callback, writing into this run's folder."""
+        return self
+
+    def train_start(self, progress: Progress) -> None:
+        """Before the first step (or the first after a resume)."""
+
+    def step_end(self, progress: Progress, values: Mapping[str, float]) -> None:
+        """After each step; `values` holds loss, lr and gradient norm."""
+
+    def evaluated(self, progress: Progress, scores: Mapping[str, Any]) -> None:
+        """After each evaluation on validation."""
+
+    def saved(self, progress: Progress, folder: Path) -> None:
+        """After each checkpoint."""
+
+    def failed(self, progress: Progress, error: BaseException) -> None:
+        """The loop ends by an error."""
+
+    def closed(self, progress: Progress) -> None:
+        """The loop has ended, well or not."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A statement a finished run proves about itself.
+
+    Attributes:
+        name: what is proved, in snake_case.
+        status: `passed`, `failed` or `not_applicable`.
+        detail: the figures, or the reason why it does not apply.
+    """
+
+    name: str
+    status: str
+    detail: str

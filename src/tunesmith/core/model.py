@@ -1,0 +1,66 @@
+"""A backbone's network with a task's head: the module that is trained, saved and served."""
+
+from __future__ import annotations
+
+import zlib
+
+import torch
+from torch import nn
+
+from tunesmith.core.contracts import Backbone, Batch, Features
+
+
+class Model(nn.Module):
+    """Network and head.
+
+    Args:
+        backbone: knows how to run `network`.
+        network: the pretrained network; an adapter may wrap it in place.
+        head: takes `Features`, gives outputs.
+    """
+
+    network: nn.Module
+    head: nn.Module
+
+    def __init__(self, backbone: Backbone, network: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.network = network
+        self.head = head
+        self._bare = [network]  # in a list, so that it is not registered a second time
+
+    def blocks(self) -> list[nn.Module]:
+        """The backbone's layers from input to output, also when an adapter has wrapped the network."""
+        return self.backbone.blocks(self._bare[0])
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        """Outputs of the head for a collated batch."""
+        outputs: torch.Tensor = self.head(self.features(batch))
+        return outputs
+
+    def features(self, batch: Batch) -> Features:
+        """Features of the batch's inputs."""
+        return self.backbone.features(self.network, batch["inputs"])
+
+    def train(self, mode: bool = True) -> Model:
+        """As `nn.Module.train`, but what is frozen stays as it was pretrained.
+
+        A block without trainable parameters runs as in evaluation (no dropout), and a frozen batch norm keeps its statistics.
+        """
+        super().train(mode)
+        if mode:
+            for block in self.blocks():
+                if not any(p.requires_grad for p in block.parameters()):
+                    block.eval()
+            for module in self.network.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm) and not any(p.requires_grad for p in module.parameters()):
+                    module.eval()
+        return self
+
+    def fingerprints(self) -> dict[str, int]:
+        """A checksum of each parameter's bytes."""
+        return {name: zlib.crc32(p.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()) for name, p in self.named_parameters()}
+
+    def trainable(self) -> dict[str, nn.Parameter]:
+        """Parameters that may change, by name."""
+        return {name: p for name, p in self.named_parameters() if p.requires_grad}

@@ -1,0 +1,1 @@
+"""Files to typed rows, split and audited."""

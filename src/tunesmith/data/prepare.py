@@ -1,0 +1,250 @@
+"""From what the user brought to rows that are read, understood, audited and divided.
+
+    source -> Table (Arrow) -> infer: inputs, label, task -> audit: every row's label and input -> split -> task.fit
+
+The audit reads every input once (a picture fully), so that nothing surprises the training loop an hour later; a row that cannot be
+used goes to `BadRows`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tunesmith.core.contracts import Backbone, Task
+from tunesmith.core.errors import DataError, RowError
+from tunesmith.data import split as splitting
+from tunesmith.data.bad_rows import BadRow, BadRows
+from tunesmith.data.infer import Decision
+from tunesmith.data.sources import SPLITS, open_source
+from tunesmith.data.split import NAMES, Rows
+from tunesmith.data.table import Table, build, note_bad, open_table
+from tunesmith.recipe import DataRecipe, shares
+
+DEFAULT_SHARES = (0.8, 0.1, 0.1)
+
+
+@dataclass
+class Read:
+    """A table, the split each of its parts was given for, and what reading met."""
+
+    table: Table
+    part_splits: list[str | None]
+    bad: BadRows
+    described: str
+    name: str
+    reading_errors: list[BadRow] = field(default_factory=list)
+
+
+@dataclass
+class Divided:
+    """Row numbers of each split, the task fitted on the training rows, and the targets of all used rows."""
+
+    splits: dict[str, Rows]
+    task: Task
+    targets: dict[int, Any]
+    decisions: list[Decision] = field(default_factory=list)
+
+
+def read(recipe: DataRecipe, data: Any, path: Path) -> Read:
+    """Read what the user brought into an Arrow file at `path`."""
+    source = open_source(data, recipe.encoding, recipe.delimiter)
+    bad = BadRows()
+    table, part_splits = build(source, path, bad)
+    return Read(table, part_splits, bad, source.described, source.name, list(bad.named))
+
+
+def restored(path: Path, stored: dict[str, Any]) -> Read:
+    """What `read` gave, from its Arrow file and the facts a run stored beside it."""
+    bad = BadRows()
+    for item in stored["bad_rows"]:
+        bad.add(**item)
+    table = open_table(path, stored["columns"], [(name, Path(root)) for name, root in stored["files"]], stored["path_columns"])
+    return Read(table, stored["part_splits"], bad, stored["described"], stored["name"], list(bad.named))
+
+
+def audit(table: Table, task: Task, backbone: Backbone, bad: BadRows, threads: int = 2) -> tuple[list[int], list[Any]]:
+    """Check the label and the input of every row.
+
+    Returns:
+        The usable rows' numbers, and their raw labels.
+    """
+
+    def look(number: int) -> tuple[int, Any, RowError | str | None]:
+        row = table[number]
+        try:
+            raw = task.raw(row)
+            return number, raw, backbone.check(row)
+        except RowError as error:
+            return number, None, error
+
+    same: dict[Any, Any] = {}
+    remarks: Counter[str] = Counter()
+    rows: list[int] = []
+    raws: list[Any] = []
+    with ThreadPoolExecutor(threads) as pool:
+        for start in range(0, len(table), 4096):
+            for number, raw, found in pool.map(look, range(start, min(start + 4096, len(table)))):
+                if isinstance(found, RowError):
+                    note_bad(table, number, found, bad)
+                    continue
+                if found is not None:
+                    remarks[found] += 1
+                rows.append(number)
+                raws.append(same.setdefault(raw, raw))
+    table.notes.extend(f"{count} row(s): {remark}" for remark, count in remarks.items())
+    return rows, raws
+
+
+def divide(was: Read, split_column: str | None, recipe: DataRecipe, task: Task, backbone: Backbone, seed: int) -> Divided:
+    """Audit the rows, divide them, and fit the task on the training part.
+
+    Raises:
+        DataError: too many unusable rows, a split that would be empty, classes too small to divide.
+    """
+    table, bad = was.table, was.bad
+    rows, raws = audit(table, task, backbone, bad)
+    times = _times(table, rows, raws, recipe, bad)
+    if not rows:
+        raise DataError(f"no usable row is left; {bad.summary()}")
+    bad.check(len(rows), recipe.max_bad_rows)
+    decisions: list[Decision] = []
+    names = _given(was, rows, split_column, recipe)
+    if names is None:
+        rows, raws, times = _without_rare(table, rows, raws, times, task, recipe, bad)
+    cutter = _Cutter(table, recipe, task, seed, np.asarray(rows), raws, times)
+    if names is not None:
+        splits = cutter.complete({n: np.flatnonzero(names == n) for n in NAMES}, decisions)
+    else:
+        wanted = shares(recipe.split) if recipe.split else DEFAULT_SHARES
+        splits = dict(zip(NAMES, cutter.cut(np.arange(len(rows)), wanted), strict=True))
+        decisions.append(Decision("split", cutter.shown(wanted), cutter.why(), "--split, --group, --time"))
+    if recipe.limit and len(splits["train"]) > recipe.limit:
+        part = recipe.limit / len(splits["train"])
+        splits["train"] = cutter.cut(splits["train"], (part, 1 - part), by="class")[0]
+    fitted = task.fit([raws[i] for i in splits["train"]])
+    targets: dict[int, Any] = {}
+    result: dict[str, Rows] = {}
+    for name in NAMES:
+        keep = []
+        for i in splits[name]:
+            try:
+                targets[rows[i]] = fitted.target(raws[i])
+                keep.append(rows[i])
+            except RowError as error:
+                note_bad(table, rows[i], error, bad)
+        result[name] = np.asarray(keep, np.int64)
+        if not keep:
+            raise DataError(
+                f"the {name} split is empty" + (f"; {bad.summary()}" if bad.total else "; give more rows, or other --split shares")
+            )
+    bad.check(sum(map(len, result.values())), recipe.max_bad_rows)
+    return Divided(result, fitted, targets, decisions)
+
+
+def _times(table: Table, rows: list[int], raws: list[Any], recipe: DataRecipe, bad: BadRows) -> list[float]:
+    """Moments of the rows where `time` is named; rows without a readable one are dropped from the lists and reported."""
+    if not recipe.time:
+        return []
+    times: list[float] = []
+    keep = 0
+    for number, raw in zip(list(rows), list(raws), strict=True):
+        try:
+            times.append(splitting.moment(table.cell(number, recipe.time), recipe.time))
+        except RowError as error:
+            note_bad(table, number, error, bad)
+            continue
+        rows[keep], raws[keep] = number, raw
+        keep += 1
+    del rows[keep:], raws[keep:]
+    return times
+
+
+def _given(was: Read, rows: list[int], split_column: str | None, recipe: DataRecipe) -> Any:
+    """Name of the split of each row where the data came divided, else None."""
+    if split_column:
+        return np.asarray([SPLITS.get(str(was.table.cell(n, split_column)).lower(), "train") for n in rows])
+    if any(was.part_splits) and recipe.split in (None, "given"):
+        return np.asarray([was.part_splits[was.table.part(n)] for n in rows])
+    if recipe.split == "given":
+        raise DataError("field 'split' is 'given', but the data has neither train/test files or folders nor a column called split")
+    return None
+
+
+def _without_rare(
+    table: Table, rows: list[int], raws: list[Any], times: list[float], task: Task, recipe: DataRecipe, bad: BadRows
+) -> tuple[list[int], list[Any], list[float]]:
+    counts = Counter(task.stratum(raw) for raw in raws)
+    rare = {name: count for name, count in counts.items() if count < len(NAMES)}
+    if not rare or recipe.group or recipe.time:
+        return rows, raws, times
+    if len(counts) - len(rare) < 2 or recipe.rare_classes == "error":
+        shown = ", ".join(f"{name!r} ({count} row{'s' * (count > 1)})" for name, count in sorted(rare.items())[:5])
+        raise DataError(
+            f"{len(rare)} of {len(counts)} classes are too small to appear in train, validation and test: {shown}; each needs at least "
+            f"{len(NAMES)} rows. Collect more, merge them with another class, or leave them out with --rare-classes drop"
+        )
+    keep = []
+    for i, raw in enumerate(raws):
+        if task.stratum(raw) in rare:
+            note_bad(table, rows[i], RowError(f"class {task.stratum(raw)!r} is too small and was dropped (--rare-classes drop)"), bad)
+        else:
+            keep.append(i)
+    return [rows[i] for i in keep], [raws[i] for i in keep], times
+
+
+@dataclass
+class _Cutter:
+    """Cuts positions (0 ... len(rows) - 1) by the way the recipe asks for."""
+
+    table: Table
+    recipe: DataRecipe
+    task: Task
+    seed: int
+    rows: Rows
+    raws: Sequence[Any]
+    times: Sequence[float]
+
+    def cut(self, where: Rows, wanted: Sequence[float], by: str | None = None) -> list[Rows]:
+        """Parts of the positions `where` with the wanted shares."""
+        strata = np.asarray([self.task.stratum(self.raws[i]) for i in where])
+        if self.recipe.group and by is None:
+            groups = np.asarray([str(self.table.cell(int(self.rows[i]), self.recipe.group)) for i in where])
+            return splitting.grouped(where, strata, groups, wanted, self.seed)
+        if self.recipe.time and by is None:
+            return splitting.by_time(where, np.asarray([self.times[i] for i in where]), wanted)
+        return splitting.stratified(where, strata, wanted, self.seed)
+
+    def complete(self, splits: dict[str, Rows], decisions: list[Decision]) -> dict[str, Rows]:
+        """Given splits, with the missing ones cut from the training rows."""
+        missing = [name for name in NAMES if len(splits[name]) == 0]
+        given = [name for name in NAMES if name not in missing]
+        if "train" in missing:
+            raise DataError("the data came divided, but no training rows were among it")
+        why = f"the data came with {' and '.join(given)}"
+        if missing:
+            part = 0.1
+            parts = self.cut(splits["train"], (1 - part * len(missing), *[part] * len(missing)))
+            splits = {**splits, "train": parts[0], **dict(zip(missing, parts[1:], strict=True))}
+            why += f"; {' and '.join(missing)} cut from train ({self.why()})"
+        decisions.append(Decision("split", ", ".join(f"{len(splits[n])} {n}" for n in NAMES), why, "--split 0.8,0.1,0.1"))
+        return splits
+
+    def why(self) -> str:
+        if self.recipe.group:
+            return f"rows of one '{self.recipe.group}' stay together"
+        if self.recipe.time:
+            return f"the past by '{self.recipe.time}' trains, the future tests"
+        if len({self.task.stratum(raw) for raw in self.raws}) > 1:
+            return "every class in proportion, drawn by the seed"
+        return "drawn by the seed"
+
+    @staticmethod
+    def shown(wanted: Sequence[float]) -> str:
+        return ", ".join(f"{share:.0%} {name}" for share, name in zip(wanted, NAMES, strict=True))

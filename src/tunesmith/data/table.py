@@ -1,0 +1,187 @@
+"""Rows on disk as an Arrow file, memory-mapped: any row by its number, whatever their count, in constant memory.
+
+Two columns of our own stand beside the user's: `#file` (which part) and `#where` (line or row in it), so that every message can
+name the row as its owner knows it.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tunesmith.core.errors import DataError, RowError, require
+from tunesmith.core.files import atomic
+from tunesmith.data.bad_rows import BadRows
+from tunesmith.data.readers import Located, Value
+from tunesmith.data.sources import Source
+
+CHUNK = 2048
+
+
+def chunks(rows: Iterator[Located], size: int = CHUNK) -> Iterator[list[Located]]:
+    """Rows in lists of at most `size`."""
+    part: list[Located] = []
+    for row in rows:
+        part.append(row)
+        if len(part) == size:
+            yield part
+            part = []
+    if part:
+        yield part
+
+
+def with_paths(row: dict[str, Any], root: Path, columns: Sequence[str]) -> dict[str, Any]:
+    """The row with relative paths in `columns` made to start from `root`."""
+    for column in columns:
+        value = row.get(column)
+        if isinstance(value, str):
+            row[column] = str(root / value)
+    return row
+
+
+@dataclass
+class Table:
+    """Memory-mapped rows.
+
+    Attributes:
+        path: the Arrow file.
+        columns: the user's columns.
+        files: name and root folder of each part.
+        path_columns: columns whose values are paths, relative to their part's root.
+        notes: what reading met that the user should know.
+    """
+
+    path: Path
+    columns: list[str]
+    files: list[tuple[str, Path]]
+    path_columns: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    _batches: list[Any] = field(default_factory=list, repr=False)
+    _starts: list[int] = field(default_factory=list, repr=False)
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        """The row's values by column."""
+        batch, offset = self._find(number)
+        row = {name: batch.column(name)[offset].as_py() for name in self.columns}
+        return with_paths(row, self.files[batch.column("#file")[offset].as_py()][1], self.path_columns)
+
+    def cell(self, number: int, column: str) -> Value:
+        """One value."""
+        batch, offset = self._find(number)
+        value: Value = batch.column(column)[offset].as_py()
+        return value
+
+    def column(self, name: str) -> Iterator[Value]:
+        """All values of a column, in order, one chunk in memory at a time."""
+        for batch in self._batches:
+            yield from batch.column(name).to_pylist()
+
+    def origin(self, number: int) -> tuple[str, str]:
+        """File and place of a row."""
+        batch, offset = self._find(number)
+        return self.files[batch.column("#file")[offset].as_py()][0], batch.column("#where")[offset].as_py()
+
+    def part(self, number: int) -> int:
+        """Number of the part a row came from."""
+        batch, offset = self._find(number)
+        return int(batch.column("#file")[offset].as_py())
+
+    def _find(self, number: int) -> tuple[Any, int]:
+        block = bisect.bisect_right(self._starts, number) - 1
+        return self._batches[block], number - self._starts[block]
+
+
+def build(source: Source, path: Path, bad: BadRows) -> tuple[Table, list[str | None]]:
+    """Read every part of a source into one Arrow file.
+
+    Args:
+        source: what the user brought.
+        path: the Arrow file to write.
+        bad: receives unreadable rows.
+
+    Returns:
+        The table, and for each part the split it was given for.
+
+    Raises:
+        DataError: no readable row, or columns that differ between parts.
+    """
+    arrow = require("pyarrow", "reading data")
+    schema: Any = None
+    notes: list[str] = []
+    with atomic(path) as part_path, arrow.OSFile(str(part_path), "wb") as sink:
+        writer: Any = None
+        for number, part in enumerate(source.parts):
+            before = bad.total
+            count = 0
+            for chunk in chunks(part.reader.rows(bad)):
+                if schema is None:
+                    schema = _schema(arrow, chunk)
+                    writer = arrow.ipc.new_file(sink, schema)
+                chunk = _conforming(chunk, schema, part.reader.label, bad, notes)
+                count += len(chunk)
+                if chunk:
+                    writer.write_batch(_batch(arrow, chunk, schema, number))
+            if count == 0:
+                raise DataError(f"{part.reader.label} holds no usable row" + (f"; {bad.summary()}" if bad.total > before else ""))
+        writer.close()
+    table = open_table(path, schema.names[2:], [(p.reader.label, p.reader.root.absolute()) for p in source.parts], [])
+    table.notes.extend(notes)
+    return table, [part.split for part in source.parts]
+
+
+def _schema(arrow: Any, chunk: list[Located]) -> Any:
+    kinds: dict[str, Any] = {}
+    for _, row in chunk:
+        for name, value in row.items():
+            kinds.setdefault(name, arrow.large_string())
+            if isinstance(value, bytes):
+                kinds[name] = arrow.large_binary()
+    return arrow.schema([("#file", arrow.int16()), ("#where", arrow.string()), *kinds.items()])
+
+
+def _conforming(chunk: list[Located], schema: Any, label: str, bad: BadRows, notes: list[str]) -> list[Located]:
+    kinds = {name: bytes if str(schema.field(name).type) == "large_binary" else str for name in schema.names}
+    good = []
+    for where, row in chunk:
+        for name in row:
+            if name not in kinds:
+                note = f"column '{name}' first appears in {label} and is not used"
+                if note not in notes:
+                    notes.append(note)
+        wrong = [n for n, v in row.items() if n in kinds and v is not None and not isinstance(v, kinds[n])]
+        if wrong:
+            bad.add(label, where, f"column '{wrong[0]}' holds {'bytes' if kinds[wrong[0]] is str else 'text'}, unlike the rows before")
+        else:
+            good.append((where, row))
+    return good
+
+
+def _batch(arrow: Any, chunk: list[Located], schema: Any, number: int) -> Any:
+    arrays = [arrow.array([number] * len(chunk), arrow.int16()), arrow.array([where for where, _ in chunk], arrow.string())]
+    for name in schema.names[2:]:
+        arrays.append(arrow.array([row.get(name) for _, row in chunk], schema.field(name).type))
+    return arrow.record_batch(arrays, schema=schema)
+
+
+def open_table(path: Path, columns: list[str], files: list[tuple[str, Path]], path_columns: list[str]) -> Table:
+    """Map an Arrow file that `build` wrote."""
+    arrow = require("pyarrow", "reading data")
+    table = Table(path, columns, files, path_columns)
+    reader = arrow.ipc.open_file(arrow.memory_map(str(path)))
+    table._batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
+    table._starts = [0]
+    for batch in table._batches:
+        table._starts.append(table._starts[-1] + batch.num_rows)
+    return table
+
+
+def note_bad(table: Table, number: int, error: RowError, bad: BadRows) -> None:
+    """Report a row of a table as unusable."""
+    file, where = table.origin(number)
+    bad.add(file, where, str(error))

@@ -1,0 +1,128 @@
+"""Which rows make which batch, and the loader that encodes them.
+
+The plan of an epoch is a pure function of seed and epoch, so a resumed run meets the same batches, and any number of workers
+gives the same ones. Rows of alike size are put together: within pools of many batches the shuffled rows are sorted by size, cut into
+batches, and the batches shuffled, so that texts are padded little and the order stays random.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from tunesmith.core.contracts import Backbone, Batch, Task
+
+POOL = 50  # batches that are sorted by size together
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Rows and how they are batched.
+
+    Args:
+        rows: (n,) row numbers.
+        sizes: (n,) work each row is.
+        batch_size: rows of a batch.
+        pieces: parts a batch is computed in, over all processes.
+        seed: decides the order.
+    """
+
+    rows: npt.NDArray[np.int64]
+    sizes: npt.NDArray[np.int64]
+    batch_size: int
+    pieces: int
+    seed: int
+
+    def __len__(self) -> int:
+        whole, rest = divmod(len(self.rows), self.batch_size)
+        return max(1, whole + (rest >= self.pieces))
+
+    def epoch(self, number: int) -> list[list[npt.NDArray[np.int64]]]:
+        """The epoch's batches, each as pieces of row numbers.
+
+        A last batch with fewer rows than pieces joins the one before it, so that every process has a share of every batch.
+        """
+        rng = np.random.default_rng([self.seed, number])
+        order = rng.permutation(len(self.rows))
+        if self.sizes.size and self.sizes.min() != self.sizes.max():
+            pool = POOL * self.batch_size
+            parts = [order[i : i + pool] for i in range(0, len(order), pool)]
+            order = np.concatenate([part[np.argsort(self.sizes[part], kind="stable")] for part in parts])
+        cuts = [i * self.batch_size for i in range(1, len(self))]
+        batches = np.split(order, cuts)
+        batches = [batches[i] for i in rng.permutation(len(batches))]
+        return [[self.rows[piece] for piece in np.array_split(batch, min(self.pieces, len(batch)))] for batch in batches]
+
+
+class Examples(Dataset[Any]):
+    """Encodes rows; an item is asked for as (row number, seed of its augmentation)."""
+
+    def __init__(self, rows: Any, targets: Any, backbone: Backbone) -> None:
+        self.rows, self.targets, self.backbone = rows, targets, backbone
+
+    def __getitem__(self, key: tuple[int, str | None]) -> tuple[int, Any, Any]:
+        number, augmentation = key
+        rng = Random(augmentation) if augmentation is not None else None
+        return number, self.backbone.encode(self.rows[number], rng), self.targets[number]
+
+
+@dataclass
+class Loader:
+    """Gives the batches of an epoch.
+
+    Args:
+        plan: which rows make which batch.
+        examples: encodes rows.
+        task: collates targets.
+        augment: whether rows change at random from epoch to epoch.
+        workers: processes that encode; 0 for this one.
+        process: (number of this process, number of processes).
+    """
+
+    plan: Plan
+    examples: Examples
+    task: Task
+    augment: bool
+    workers: int = 0
+    process: tuple[int, int] = (0, 1)
+
+    def collate(self, items: Sequence[tuple[int, Any, Any]]) -> Batch:
+        """Encoded rows as one batch."""
+        numbers, inputs, targets = zip(*items, strict=True)
+        return {"inputs": self.examples.backbone.collate(inputs), "target": self.task.collate(targets), "row": list(numbers)}
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[list[Batch]]:
+        """The epoch's batches from number `start` on, each as this process's pieces."""
+        rank, world = self.process
+        plan = [batch[rank::world] for batch in self.plan.epoch(epoch)[start:]]
+        seed = self.plan.seed
+
+        def keys(piece: npt.NDArray[np.int64]) -> list[tuple[int, str | None]]:
+            return [(int(row), f"{seed}/{epoch}/{row}" if self.augment else None) for row in piece]
+
+        flat = [keys(piece) for batch in plan for piece in batch]
+        loader = DataLoader(self.examples, batch_sampler=flat, collate_fn=self.collate, num_workers=self.workers)
+        pieces = iter(loader)
+        for batch in plan:
+            yield [next(pieces) for _ in batch]
+
+
+def to_device(value: Any, device: torch.device) -> Any:
+    """Tensors of a nested batch on a device; everything else as it is."""
+    if isinstance(value, torch.Tensor):
+        return value.to(device, non_blocking=True)
+    if isinstance(value, dict):
+        return {key: to_device(item, device) for key, item in value.items()}
+    return value
+
+
+def sizes_of(rows: Any, numbers: npt.NDArray[np.int64], size: Callable[[Any], int]) -> npt.NDArray[np.int64]:
+    """Work each of the numbered rows is."""
+    return np.fromiter((size(rows[int(n)]) for n in numbers), np.int64, len(numbers))

@@ -1,0 +1,202 @@
+"""The same as scikit-learn estimators: fit, predict, predict_proba, score, get_params, usable in `cross_val_score` and pipelines.
+
+`X` is a list or array of texts, of picture paths or picture arrays, or a DataFrame whose columns are the inputs; `y` holds labels or
+numbers. Numeric matrices are refused: they are tables, not texts or pictures.
+
+    clf = TunesmithClassifier(adapter="head", epochs=3)
+    cross_val_score(clf, texts, labels, cv=3)
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
+
+from tunesmith.api import load, tune
+from tunesmith.core.errors import DataError
+
+COLUMN = "input"
+
+
+class _Estimator(BaseEstimator):  # type: ignore[misc]
+    """What classifier and regressor share.
+
+    Args:
+        backbone, adapter, epochs, batch_size, lr, seed: fields of the recipe.
+        validation: share of the rows that decides which epoch's weights are kept.
+        options: further fields of the recipe by their last name.
+        out: folder of the run; None for one that goes with the estimator.
+    """
+
+    def __init__(
+        self,
+        *,
+        backbone: Any = None,
+        adapter: Any = None,
+        epochs: int = 5,
+        batch_size: int = 32,
+        lr: float | None = None,
+        seed: int = 0,
+        validation: float = 0.1,
+        options: dict[str, Any] | None = None,
+        out: str | None = None,
+    ) -> None:
+        self.backbone = backbone
+        self.adapter = adapter
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.seed = seed
+        self.validation = validation
+        self.options = options
+        self.out = out
+
+    def _train(self, X: Any, y: Any, task: str) -> None:
+        inputs = rows_of(X)
+        labels = np.asarray(y)
+        if labels.ndim != 1:
+            raise ValueError(f"y must hold one value a row (got shape {labels.shape})")
+        if len(inputs) != len(labels):
+            raise ValueError(f"X has {len(inputs)} rows and y has {len(labels)}")
+        self._tuned: Any = None
+        self.n_features_in_ = len(inputs[0])
+        rows = [{**row, "#label": value} for row, value in zip(inputs, self._written(labels), strict=True)]
+        if self.out is None:
+            self._home = tempfile.TemporaryDirectory()
+        folder = self.out or str(Path(self._home.name) / "run")
+        self.run_ = tune(
+            rows,
+            inputs=list(inputs[0]),
+            label="#label",
+            task=task,
+            backbone=self.backbone,
+            adapter=self.adapter,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            lr=self.lr,
+            seed=self.seed,
+            # the caller holds its own test rows; the run's proofs need a few
+            split=f"{1 - 2 * self.validation},{self.validation},{self.validation}",
+            out=folder,
+            **{"trackers": ["jsonl"], "max_bad_rows": 0, **(self.options or {})},
+        )
+        self.bundle_ = str(self.run_.bundle)
+
+    def _written(self, labels: npt.NDArray[Any]) -> list[str]:
+        raise NotImplementedError
+
+    def _predictions(self, X: Any) -> list[dict[str, Any]]:
+        check_is_fitted(self, "bundle_")
+        if self._tuned is None:
+            self._tuned = load(self.bundle_)
+        inputs = rows_of(X)
+        if len(inputs[0]) != self.n_features_in_:
+            raise ValueError(
+                f"X has {len(inputs[0])} features, but {type(self).__name__} is expecting {self.n_features_in_} features as input"
+            )
+        found: list[dict[str, Any]] = self._tuned.predict(inputs)
+        return found
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "bundle_")
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        state["_tuned"] = None  # read again from the bundle's folder
+        state.pop("_home", None)
+        return state
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        tags.input_tags.one_d_array = True
+        tags.non_deterministic = False
+        return tags
+
+
+def rows_of(X: Any) -> list[dict[str, Any]]:
+    """The rows of scikit-learn's X as mappings.
+
+    Raises:
+        ValueError: no rows, numbers instead of texts or pictures.
+
+    Example:
+        >>> rows_of(["a text"])
+        [{'input': 'a text'}]
+    """
+    if hasattr(X, "toarray"):
+        raise TypeError("sparse matrices hold no texts or pictures; give a list of texts or paths")
+    if hasattr(X, "columns") and hasattr(X, "itertuples"):
+        rows = [dict(zip(map(str, X.columns), row, strict=True)) for row in X.itertuples(index=False, name=None)]
+    else:
+        values = list(X)
+        if values and isinstance(values[0], dict):
+            rows = values
+        else:
+            rows = [{COLUMN: value} if not _is_row(value) else {f"{COLUMN}{i}": v for i, v in enumerate(value)} for value in values]
+    if not rows:
+        raise ValueError("X holds no rows: at least one is needed (found array with 0 sample(s))")
+    for row in rows[:1]:
+        for value in row.values():
+            if isinstance(value, int | float | np.number):
+                raise ValueError(f"X holds numbers ({value!r}); texts, picture paths or picture arrays are needed")
+    return rows
+
+
+def _is_row(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "OUS"
+
+
+@final
+class TunesmithClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
+    """Classification of texts or pictures as a scikit-learn estimator."""
+
+    def fit(self, X: Any, y: Any) -> TunesmithClassifier:
+        """Adapt a backbone to (n,) rows `X` with (n,) labels `y`."""
+        if y is None:
+            raise ValueError("this estimator requires y to be passed, but the target y is None")
+        check_classification_targets(np.asarray(y))
+        self.classes_ = np.unique(np.asarray(y))
+        if len(self.classes_) < 2:
+            raise DataError(f"y holds one class only ({self.classes_[:1].tolist()}); a classifier needs two or more")
+        self._train(X, y, "classification")
+        return self
+
+    def _written(self, labels: npt.NDArray[Any]) -> list[str]:
+        # fixed width, so that the run's sorted class names stand in the order of `classes_`
+        return [f"{number:09d}" for number in np.searchsorted(self.classes_, labels)]
+
+    def predict(self, X: Any) -> npt.NDArray[Any]:
+        """(n,) labels."""
+        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+
+    def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
+        """(n, classes) probabilities in the order of `classes_`."""
+        return np.asarray([list(item["probabilities"].values()) for item in self._predictions(X)])
+
+
+@final
+class TunesmithRegressor(RegressorMixin, _Estimator):  # type: ignore[misc]
+    """Regression on texts or pictures as a scikit-learn estimator."""
+
+    def fit(self, X: Any, y: Any) -> TunesmithRegressor:
+        """Adapt a backbone to (n,) rows `X` with (n,) numbers `y`."""
+        if y is None:
+            raise ValueError("this estimator requires y to be passed, but the target y is None")
+        self._train(X, np.asarray(y, dtype=np.float64), "regression")
+        return self
+
+    def _written(self, labels: npt.NDArray[Any]) -> list[str]:
+        return [repr(float(value)) for value in labels]
+
+    def predict(self, X: Any) -> npt.NDArray[np.float64]:
+        """(n,) numbers."""
+        return np.asarray([item["value"] for item in self._predictions(X)], np.float64)

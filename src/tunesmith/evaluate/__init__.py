@@ -1,0 +1,1 @@
+"""Metrics, streaming prediction, and the checks a run ends with."""

@@ -1,0 +1,129 @@
+"""Predictions in a stream: rows in, predictions out in the same order, memory bounded whatever their number.
+
+Within a window of many batches rows are sorted by size, so that texts are padded little; the window's order is then restored.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from tunesmith.core.contracts import Batch, Metrics, Prediction, Row, Task
+from tunesmith.core.errors import require
+from tunesmith.core.files import atomic
+from tunesmith.core.model import Model
+
+WINDOW = 16  # batches
+
+T = TypeVar("T")
+
+
+def predict(model: Model, task: Task, rows: Iterable[tuple[T, Row]], batch_size: int = 64) -> Iterator[tuple[T, Row, Prediction]]:
+    """Predictions for rows.
+
+    Args:
+        model: in evaluation mode during the call; its mode is put back.
+        task: decodes the outputs.
+        rows: (anything that goes with the row, the row), usable ones only.
+        batch_size: rows of a forward pass.
+    """
+    iterator = iter(rows)
+    while window := list(itertools.islice(iterator, WINDOW * batch_size)):
+        yield from _window(model, task, window, batch_size)
+
+
+def _window(model: Model, task: Task, window: list[tuple[T, Row]], batch_size: int) -> list[tuple[T, Row, Prediction]]:
+    device = next(model.parameters()).device
+    order = sorted(range(len(window)), key=lambda i: -model.backbone.size_of_row(window[i][1]))
+    found: list[Prediction] = [{} for _ in window]
+    before = model.training
+    model.eval()
+    with torch.inference_mode():
+        for start in range(0, len(order), batch_size):
+            chosen = order[start : start + batch_size]
+            inputs = model.backbone.collate([model.backbone.encode(window[i][1]) for i in chosen])
+            batch: Batch = {"inputs": {key: value.to(device) for key, value in inputs.items()}}
+            for i, prediction in zip(chosen, task.decode(model(batch)), strict=True):
+                found[i] = prediction
+    model.train(before)
+    return [(key, row, prediction) for (key, row), prediction in zip(window, found, strict=True)]
+
+
+class PredictionFile(AbstractContextManager["PredictionFile"]):
+    """A Parquet file that predictions are written to, group by group; it appears when it is complete.
+
+    Args:
+        path: the file.
+        group: rows of a group.
+    """
+
+    def __init__(self, path: Path, group: int = 1024) -> None:
+        self.arrow = require("pyarrow", "writing predictions")
+        self.parquet = require("pyarrow.parquet", "writing predictions")
+        self.target = atomic(path)
+        self.group = group
+        self.waiting: list[dict[str, Any]] = []
+        self.writer: Any = None
+
+    def __enter__(self) -> PredictionFile:
+        self.path = self.target.__enter__()
+        return self
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Add a record; all records have the same keys."""
+        self.waiting.append(record)
+        if len(self.waiting) >= self.group:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self.waiting:
+            return
+        if self.writer is None:
+            table = self.arrow.Table.from_pylist(self.waiting)
+            self.writer = self.parquet.ParquetWriter(self.path, table.schema)
+        else:
+            table = self.arrow.Table.from_pylist(self.waiting, schema=self.writer.schema)
+        self.writer.write_table(table)
+        self.waiting = []
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if kind is None:
+            self._flush()
+            if self.writer is None:
+                self.parquet.write_table(self.arrow.table({}), self.path)
+        if self.writer is not None:
+            self.writer.close()
+        self.target.__exit__(kind, error, trace)
+
+
+def score(
+    metrics: Metrics, predicted: Iterable[tuple[Any, Row, Prediction]], targets: Any, group: int = 256
+) -> Iterator[tuple[Any, Row, Prediction]]:
+    """Pass predictions through, updating `metrics` with the targets of their keys."""
+    waiting: list[tuple[Prediction, Any]] = []
+    for key, row, prediction in predicted:
+        waiting.append((prediction, targets[key]))
+        if len(waiting) >= group:
+            _update(metrics, waiting)
+        yield key, row, prediction
+    _update(metrics, waiting)
+
+
+def _update(metrics: Metrics, waiting: Sequence[tuple[Prediction, Any]]) -> None:
+    if waiting:
+        metrics.update([p for p, _ in waiting], [t for _, t in waiting])
+        if isinstance(waiting, list):
+            waiting.clear()
+
+
+def evaluate(model: Model, task: Task, rows: Iterable[tuple[Any, Row]], targets: Any, batch_size: int = 64) -> dict[str, Any]:
+    """Scores of the model as it stands."""
+    metrics = task.metrics()
+    for _ in score(metrics, predict(model, task, rows, batch_size), targets):
+        pass
+    return metrics.compute()

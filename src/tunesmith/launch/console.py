@@ -1,0 +1,20 @@
+"""What a run says while it works: on standard error, so that standard output stays for results."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from tunesmith.data.infer import Decision
+
+
+def say(text: str) -> None:
+    """One line for the person who waits."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def decisions(found: Sequence[Decision]) -> None:
+    """What was decided, why, and the flag that overrules it."""
+    width = max((len(d.what) for d in found), default=0)
+    for item in found:
+        say(f"  {item.what.ljust(width)}  {item.value}  ({item.why}; {item.flag})")

@@ -1,0 +1,155 @@
+"""A bundle on new rows: predictions in a stream, and scores where the rows carry labels. The training data is not needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tunesmith.core import bundle as bundles
+from tunesmith.core.bundle import Bundle
+from tunesmith.core.contracts import Prediction, Row
+from tunesmith.core.errors import DataError, RowError, UnknownNameError
+from tunesmith.data.bad_rows import BadRows
+from tunesmith.data.readers import PICTURES, FolderReader, MemoryReader, Reader
+from tunesmith.data.sources import Part, open_source
+from tunesmith.data.table import with_paths
+from tunesmith.evaluate import streaming
+
+Located = tuple[str, str]
+"""File and place of a row."""
+
+
+class Predictor:
+    """A loaded bundle.
+
+    Args:
+        folder: the bundle.
+
+    Raises:
+        BundleError: it is incomplete or altered.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        from tunesmith.launch.local import prepare_process
+
+        prepare_process(0)
+        self.bundle: Bundle = bundles.load(Path(folder))
+
+    @property
+    def labels(self) -> list[str]:
+        """Names of the classes; empty where there are none."""
+        return self.bundle.task.labels()
+
+    def predict(self, inputs: Any) -> list[Prediction]:
+        """Predictions for rows, in their order.
+
+        Args:
+            inputs: texts or paths of pictures, mappings, a DataFrame, or one path of a table or folder.
+
+        Raises:
+            DataError: a row cannot be used; use `stream` to be given the others.
+
+        Example:
+            `tunesmith.load("RUN/bundle").predict(["where is my card?"])[0]["label"]`
+        """
+        bad = BadRows()
+        found = [prediction for _, _, prediction in self.stream(inputs, bad)]
+        if bad.total:
+            raise DataError(f"{bad.summary()}; `stream` predicts the other rows")
+        return found
+
+    def stream(self, inputs: Any, bad: BadRows, batch_size: int = 64) -> Iterator[tuple[Located, Row, Prediction]]:
+        """Predictions one by one in bounded memory; rows that cannot be used go to `bad`."""
+        return streaming.predict(self.bundle.model, self.bundle.task, self._usable(inputs, bad), batch_size)
+
+    def _usable(self, inputs: Any, bad: BadRows) -> Iterator[tuple[Located, Row]]:
+        for (file, where), row in self._rows(inputs, bad):
+            try:
+                self.bundle.backbone.check(row)
+            except RowError as error:
+                bad.add(file, where, str(error))
+                continue
+            yield (file, where), row
+
+    def _rows(self, inputs: Any, bad: BadRows) -> Iterator[tuple[Located, Row]]:
+        columns = list(self.bundle.backbone.columns)
+        pictures = [spec.column for spec in self.bundle.backbone.input_spec() if spec.kind == "image"]
+        for part in _parts(inputs, columns, bool(pictures)):
+            first = True
+            for where, row in part.reader.rows(bad):
+                if first and not set(columns) & set(row):
+                    raise UnknownNameError(f"input column in {part.reader.label} called", columns[0], row)
+                first = False
+                yield (part.reader.label, where), with_paths(dict(row), part.reader.root, pictures)
+
+    def evaluate(self, data: Any, bad: BadRows | None = None) -> dict[str, Any]:
+        """Scores on labelled rows, in memory that does not grow with their number.
+
+        Args:
+            data: as for `predict`; the rows carry the label column(s) of the training data.
+            bad: receives rows that cannot be used.
+        """
+        bad = bad if bad is not None else BadRows()
+        task, metrics = self.bundle.task, self.bundle.task.metrics()
+        waiting: dict[Located, Any] = {}
+
+        def labelled() -> Iterator[tuple[Located, Row]]:
+            for place, row in self._usable(data, bad):
+                try:
+                    waiting[place] = task.target(task.raw(row))
+                except RowError as error:
+                    bad.add(*place, str(error))
+                    continue
+                yield place, row
+
+        predicted = streaming.predict(self.bundle.model, task, labelled())
+        rows = 0
+        for place, _, prediction in predicted:
+            metrics.update([prediction], [waiting.pop(place)])
+            rows += 1
+        if not rows:
+            raise DataError("no labelled row could be used" + (f"; {bad.summary()}" if bad.total else ""))
+        return metrics.compute()
+
+
+def _parts(inputs: Any, columns: Sequence[str], pictures: bool) -> list[Part]:
+    if isinstance(inputs, str | Path):
+        inputs = [inputs]
+    if isinstance(inputs, list | tuple) and inputs and all(isinstance(item, str | Path) for item in inputs):
+        return [_part(item, columns, pictures) for item in inputs] if _are_paths(inputs, pictures) else [Part(_values(inputs, columns))]
+    if isinstance(inputs, list | tuple) and inputs and not isinstance(inputs[0], dict):
+        return [Part(_values(inputs, columns))]
+    return open_source(inputs).parts
+
+
+def _are_paths(inputs: Sequence[Any], pictures: bool) -> bool:
+    return pictures or all(
+        isinstance(item, Path) or Path(item).suffix.lower() in (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet") for item in inputs
+    )
+
+
+def _part(item: str | Path, columns: Sequence[str], pictures: bool) -> Part:
+    path = Path(item)
+    if pictures and path.suffix.lower() in PICTURES:
+        return Part(MemoryReader(lambda: [{columns[0]: str(path.absolute())}], label=str(path)))
+    if pictures and path.is_dir() and any(p.suffix.lower() in PICTURES for p in path.iterdir()):
+        found = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES)
+        return Part(MemoryReader(lambda: ({columns[0]: str(p.absolute())} for p in found), label=str(path)))
+    source = open_source(str(path))
+    if len(source.parts) > 1:
+        raise DataError(
+            f"{path} holds several splits ({', '.join(p.reader.label for p in source.parts)}); name one of its files or folders"
+        )
+    part = source.parts[0]
+    if isinstance(part.reader, FolderReader) and columns[0] != "image":
+        raise DataError(
+            f"{path} is a folder of pictures per class, whose column is called image; this bundle reads the column {columns[0]!r}"
+        )
+    return part
+
+
+def _values(values: Sequence[Any], columns: Sequence[str]) -> Reader:
+    if len(columns) > 1:
+        raise DataError(f"this bundle reads several columns ({', '.join(columns)}); give mappings with these keys")
+    return MemoryReader(lambda: ({columns[0]: value} for value in values), label="input")

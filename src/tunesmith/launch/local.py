@@ -1,0 +1,288 @@
+"""A recipe becomes a run in this process (or in each process of torchrun).
+
+    read -> infer -> resolve -> divide -> train -> evaluate -> bundle -> check -> report
+
+Until training begins nothing is lost by starting anew; from then on `--resume` goes on at the last checkpoint. What follows training
+is done again after an interruption: it is short, and each of its files appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunesmith import recipe as recipes
+from tunesmith.core import bundle as bundles
+from tunesmith.core import run as runs
+from tunesmith.core.contracts import Check, Metrics, Row, Task
+from tunesmith.core.errors import UsageError, require
+from tunesmith.core.files import read_json, write_json, write_text
+from tunesmith.core.model import Model
+from tunesmith.core.run import Run
+from tunesmith.data import prepare
+from tunesmith.data.infer import infer
+from tunesmith.data.prepare import Divided, Read
+from tunesmith.launch import console, training
+from tunesmith.launch.resolve import Parts, resolve
+from tunesmith.recipe import Recipe
+
+RELOAD_ROWS = 32
+
+
+@dataclass
+class Result:
+    """A finished run.
+
+    Attributes:
+        folder: the run folder.
+        metrics: what metrics.json holds.
+        checks: what the run proved.
+    """
+
+    folder: Path
+    metrics: dict[str, Any]
+    checks: list[Check]
+
+    @property
+    def bundle(self) -> Path:
+        """The bundle's folder."""
+        return self.folder / "bundle"
+
+    @property
+    def failed(self) -> list[Check]:
+        """Checks that failed."""
+        return [check for check in self.checks if check.status == "failed"]
+
+
+def launch(recipe: Recipe, data: Any = None) -> Result:
+    """Run a recipe.
+
+    Args:
+        recipe: what is wanted; gaps are filled.
+        data: rows in memory; None reads `recipe.data.path`.
+
+    Raises:
+        TunesmithError: see core.errors.
+    """
+    prepare_process(recipe.seed)
+    source = data if data is not None else recipe.data.path
+    if data is None and not recipe.data.path:
+        raise UsageError("no data was named: give a file, a folder, or a dataset id")
+    name = Path(recipe.data.path[0]).stem if recipe.data.path else "rows"
+    run = runs.new(recipe.out, name)
+    try:
+        was = prepare.read(recipe.data, source, run.work / "rows.arrow")
+        console.say(f"data: {was.described}: {len(was.table)} rows")
+        columns = infer(was.table, recipe.data, recipe.task.name)
+        if columns.modality == "image":
+            was.table.path_columns = columns.inputs
+        parts = resolve(recipe, columns)
+        console.decisions([*columns.decisions, *parts.decisions])
+        divided = prepare.divide(was, columns.split, recipe.data, parts.task, parts.backbone, recipe.seed)
+        console.decisions(divided.decisions)
+    except BaseException:
+        _remove_if_empty(run)
+        raise
+    if data is not None:
+        parts.recipe.data.path = []
+    _store(run, parts, was, columns.split)
+    return _run(run, parts, was, divided, None)
+
+
+def _remove_if_empty(run: Run) -> None:
+    """Take away the folder of a run that never began, so that the same command can be given again."""
+    shutil.rmtree(run.work, ignore_errors=True)
+    if run.folder.is_dir() and not any(run.folder.iterdir()):
+        run.folder.rmdir()
+
+
+def resume(folder: str) -> Result:
+    """Go on with an interrupted run.
+
+    Raises:
+        UsageError: there is nothing to resume.
+    """
+    run = runs.existing(folder)
+    if run.metrics.is_file():
+        console.say(f"the run {folder} is complete; nothing is left to do")
+        stored = read_json(run.metrics)
+        return Result(run.folder, stored, [Check(**item) for item in stored["checks"]])
+    recipe = recipes.from_plain(recipes.read_yaml(run.recipe))
+    prepare_process(recipe.seed)
+    was, split_column = _restored(run)
+    columns = dataclasses.replace(infer(was.table, recipe.data, recipe.task.name), split=split_column)
+    parts = resolve(recipe, columns)
+    divided = prepare.divide(was, split_column, recipe.data, parts.task, parts.backbone, recipe.seed)
+    from tunesmith.engine.checkpoints import latest
+
+    found = latest(run.checkpoints)
+    console.say(f"resuming {folder} " + (f"from {found.name}" if found else "from the start: no checkpoint had been written"))
+    return _run(run, parts, was, divided, found)
+
+
+def prepare_process(seed: int) -> None:
+    """Seed everything."""
+    import numpy as np
+
+    torch: Any = require("torch", "training")
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def _store(run: Run, parts: Parts, was: Read, split_column: str | None) -> None:
+    """Write what a resumed run needs, recipe last: its presence says that there is something to resume."""
+    table = was.table
+    write_json(
+        run.work / "data.json",
+        {
+            "columns": table.columns,
+            "files": [[name, str(root)] for name, root in table.files],
+            "path_columns": table.path_columns,
+            "part_splits": was.part_splits,
+            "split_column": split_column,
+            "described": was.described,
+            "name": was.name,
+            "bad_rows": [dataclasses.asdict(bad) for bad in was.reading_errors],
+        },
+    )
+    write_json(run.folder / "environment.json", runs.environment())
+    write_text(run.recipe, recipes.to_yaml(dataclasses.replace(parts.recipe, out=None)))
+
+
+def _restored(run: Run) -> tuple[Read, str | None]:
+    stored = read_json(run.work / "data.json")
+    return prepare.restored(run.work / "rows.arrow", stored), stored["split_column"]
+
+
+def _run(run: Run, parts: Parts, was: Read, divided: Divided, checkpoint: Path | None) -> Result:
+    started = time.perf_counter()
+    parts = dataclasses.replace(parts, task=divided.task)
+    if was.bad.total:
+        was.bad.write(run.bad_rows)
+        console.say(f"warning: {was.bad.summary()} (all of them: {run.bad_rows})")
+    for note in was.table.notes:
+        console.say(f"note: {note}")
+    trained = training.train(run, parts, was.table, divided, checkpoint)
+    console.say("evaluating on the test split")
+    test = parts.task.metrics()
+    shown = _predict_split(run, trained.model, parts.task, was, divided, test)
+    scores = test.compute()
+    constant = _constant(parts.task, divided)
+    samples = [(row, found) for (_, row), (_, _, found) in _samples(trained.model, parts.task)]
+    about = _about(parts)
+    from tunesmith.report import files
+
+    text = files.card(name=was.name, about=about, test=scores, classes=parts.task.labels())
+    bundles.save(run.bundle, model=trained.model, task=parts.task, adapter=parts.adapter, about=about, card=text, samples=samples)
+    console.say("checking the bundle in a fresh process")
+    checks = _checks(run, trained, shown, scores, constant, parts.task)
+    report = files.write(run.report, test, trained.progress.history, run.log, trained.monitor[0])
+    metrics = {
+        "test": scores,
+        "validation": trained.validation,
+        "constant": constant,
+        "checks": [dataclasses.asdict(check) for check in checks],
+        "cost": _cost(trained, time.perf_counter() - started),
+        "data": {**{name: len(rows) for name, rows in divided.splits.items()}, "bad_rows": was.bad.total, "notes": was.table.notes},
+        "backbone": trained.model.backbone.origin(),
+        "report": [path.name for path in report],
+    }
+    write_json(run.metrics, metrics)
+    shutil.rmtree(run.work)
+    return Result(run.folder, metrics, checks)
+
+
+def _rows(was: Read, numbers: Any) -> Iterator[tuple[int, Row]]:
+    for number in numbers:
+        yield int(number), was.table[int(number)]
+
+
+def _predict_split(run: Run, model: Model, task: Task, was: Read, divided: Divided, metrics: Metrics) -> list[tuple[Row, Any]]:
+    """Predict the test split into predictions.parquet; gives the first rows with their predictions."""
+    from tunesmith.evaluate import streaming
+
+    first: list[tuple[Row, Any]] = []
+    predicted = streaming.predict(model, task, _rows(was, divided.splits["test"]))
+    with streaming.PredictionFile(run.predictions) as file:
+        for number, row, prediction in streaming.score(metrics, predicted, divided.targets):
+            place, where = was.table.origin(number)
+            file.write({"row": number, "file": place, "where": where, "target": task.shown(divided.targets[number]), **prediction})
+            if len(first) < RELOAD_ROWS:
+                first.append(({c: row.get(c) for c in model.backbone.columns}, prediction))
+    return first
+
+
+def _constant(task: Task, divided: Divided) -> dict[str, Any]:
+    """Test scores of the best constant prediction."""
+    said = task.baseline([task.shown(divided.targets[int(n)]) for n in divided.splits["train"]])
+    metrics = task.metrics()
+    test = [divided.targets[int(n)] for n in divided.splits["test"]]
+    for start in range(0, len(test), 1024):
+        part = test[start : start + 1024]
+        metrics.update([said] * len(part), part)
+    return metrics.compute()
+
+
+def _samples(model: Model, task: Task) -> Any:
+    from tunesmith.evaluate import streaming
+
+    rows: list[tuple[None, Row]] = [(None, row) for row in bundles.sample_rows(model.backbone)]
+    return zip(rows, streaming.predict(model, task, rows), strict=True)
+
+
+def _about(parts: Parts) -> dict[str, Any]:
+    inputs = list(parts.backbone.columns)
+    text = parts.recipe.data.modality == "text"
+    example = ", ".join(f'"{column}": "{"..." if text else "picture.png"}"' for column in inputs)
+    return {
+        "tunesmith": runs.environment()["packages"].get("tunesmith", "unknown"),
+        "modality": parts.recipe.data.modality,
+        "inputs": inputs,
+        "label": ", ".join(parts.recipe.data.label or []),
+        "example": "{" + example + "}",
+        "backbone": _public(parts.recipe.backbone.name or ""),
+        "task": parts.task.name,
+        "adapter": parts.recipe.adapter.name,
+    }
+
+
+def _public(source: str) -> str:
+    """A source without the folders of the machine that trained."""
+    return Path(source).name if Path(source).is_dir() else source
+
+
+def _checks(run: Run, trained: training.Trained, shown: Sequence[tuple[Row, Any]], scores: Any, constant: Any, task: Task) -> list[Check]:
+    from tunesmith.evaluate import checks
+
+    return [
+        checks.weights_moved(trained.before, trained.after, trained.names, trained.may_rest),
+        checks.loss_and_gradient(trained.progress),
+        checks.head_saved(trained.model, run.bundle, trained.before),
+        checks.reloaded(run.bundle, [row for row, _ in shown], [prediction for _, prediction in shown]),
+        checks.better_than_constant(scores, constant, task.monitor()),
+    ]
+
+
+def _cost(trained: training.Trained, seconds: float) -> dict[str, Any]:
+    parameters = list(trained.model.parameters())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform == "darwin" else 1024) / 1024
+    return {
+        "train_seconds": round(trained.progress.seconds, 3),
+        "total_seconds": round(seconds, 3),
+        "steps": trained.progress.step,
+        "epochs": trained.progress.epoch,
+        "stopped": trained.progress.stop,
+        "parameters": sum(p.numel() for p in parameters),
+        "trainable_parameters": trained.trainable,
+        "peak_memory_gb": round(peak, 3),
+        "device": str(trained.device),
+    }

@@ -1,0 +1,114 @@
+"""From a recipe with gaps to one without: every gap is filled by a rule, and the rule is told."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from tunesmith.core import registry
+from tunesmith.core.contracts import Adapter, Backbone, Defaults, OptimizerSpec, Schedule, Task
+from tunesmith.core.errors import AdapterError, UsageError
+from tunesmith.data.infer import Columns, Decision
+from tunesmith.recipe import Choice, Recipe
+
+DEFAULT_BACKBONE = {"text": "minilm", "image": "timm:mobilenetv3_small_100"}
+
+
+@dataclass
+class Parts:
+    """The implementations a recipe names, and the recipe without gaps."""
+
+    recipe: Recipe
+    task: Task
+    backbone: Backbone
+    adapter: Adapter
+    optimizer: OptimizerSpec
+    schedule: Schedule
+    decisions: list[Decision]
+
+
+def backbone_of(recipe: Recipe, modality: str, columns: list[str]) -> Backbone:
+    """The backbone a recipe names, without its weights."""
+    options: dict[str, Any] = {**recipe.backbone.options, "columns": columns}
+    source = recipe.backbone.name or DEFAULT_BACKBONE.get(modality)
+    if source:
+        options["source"] = source
+    if recipe.weights:
+        options["weights"] = recipe.weights
+    if recipe.scratch:
+        options["scratch"] = True
+    backbone: Backbone = registry.create("backbones", modality, options)
+    return backbone
+
+
+def resolve(recipe: Recipe, columns: Columns) -> Parts:
+    """Fill the gaps of a recipe.
+
+    Args:
+        recipe: what the user said.
+        columns: what the columns of the data mean.
+
+    Raises:
+        UnknownNameError, RecipeError: a name or field that does not exist.
+        AdapterError: the adapter does not fit the backbone.
+    """
+    found: list[Decision] = []
+    task: Task = registry.create("tasks", columns.task, {**recipe.task.options, "label": columns.label})
+    named = recipe.backbone.name
+    backbone = backbone_of(recipe, columns.modality, columns.inputs)
+    source = named or DEFAULT_BACKBONE.get(columns.modality, columns.modality)
+    found.append(Decision("backbone", source, "as given" if named else f"the default for {columns.modality}", "--backbone"))
+    traits = backbone.traits()
+    adapter_name = recipe.adapter.name or ("lora" if "transformer" in traits else "full")
+    why = (
+        "as given" if recipe.adapter.name else f"the default for a {'transformer' if 'transformer' in traits else 'convolutional network'}"
+    )
+    found.append(Decision("adapter", adapter_name, why, "--adapter"))
+    if recipe.scratch and recipe.adapter.name is None:
+        adapter_name = "full"
+        found[-1] = Decision("adapter", "full", "random weights have nothing to preserve", "--adapter")
+    adapter: Adapter = registry.create("adapters", adapter_name, recipe.adapter.options)
+    reason = adapter.fits(traits)
+    if reason:
+        fitting = [name for name in registry.entries("adapters") if registry.create("adapters", name, {}).fits(traits) is None]
+        raise AdapterError(
+            f"adapter '{adapter_name}' does not fit the backbone {source}: it {reason}. Adapters that fit: {', '.join(fitting)}"
+        )
+    defaults = adapter.defaults(traits)
+    optimizer: OptimizerSpec = registry.create("optimizers", recipe.optimizer.name or "adamw", recipe.optimizer.options)
+    schedule_name = recipe.schedule.name or ("constant" if optimizer.name in ("schedule_free", "prodigy") else defaults.schedule)
+    schedule: Schedule = registry.create("schedules", schedule_name, recipe.schedule.options)
+    full = _filled(recipe, columns, task, adapter_name, source, optimizer, schedule_name, defaults)
+    found.append(
+        Decision(
+            "rate",
+            f"{full.training.lr:g}, head {full.training.head_lr:g}",
+            f"{optimizer.name}, schedule {schedule_name}",
+            "--lr, --head-lr",
+        )
+    )
+    return Parts(full, task, backbone, adapter, optimizer, schedule, found)
+
+
+def _filled(
+    recipe: Recipe, columns: Columns, task: Task, adapter: str, source: str, optimizer: OptimizerSpec, schedule: str, defaults: Defaults
+) -> Recipe:
+    given = recipe.training
+    lr = given.lr if given.lr is not None else optimizer.rate(defaults.lr)
+    head_lr = (
+        given.head_lr if given.head_lr is not None else max(lr, optimizer.rate(defaults.head_lr)) if given.lr is None else max(lr, 1e-3)
+    )
+    if lr <= 0 or head_lr <= 0:
+        raise UsageError(f"fields 'lr' ({lr:g}) and 'head_lr' ({head_lr:g}) must be above 0")
+    monitor = given.monitor or task.monitor()[0]
+    return dataclasses.replace(
+        recipe,
+        data=dataclasses.replace(recipe.data, inputs=columns.inputs, label=columns.label, modality=columns.modality),  # type: ignore[arg-type]
+        task=Choice(columns.task, recipe.task.options),
+        backbone=Choice(source, recipe.backbone.options),
+        adapter=Choice(adapter, recipe.adapter.options),
+        optimizer=Choice(optimizer.name, recipe.optimizer.options),
+        schedule=Choice(schedule, recipe.schedule.options),
+        training=dataclasses.replace(given, lr=lr, head_lr=head_lr, monitor=monitor),
+    )

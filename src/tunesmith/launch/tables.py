@@ -1,0 +1,43 @@
+"""Results as tables for people, on standard output."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tunesmith.launch.local import Result
+
+MARKS = {"passed": "[green]passed[/]", "failed": "[red]failed[/]", "not_applicable": "[dim]n/a[/]"}
+
+
+def result(run: Result) -> None:
+    """Scores, checks and places of a run."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    scores = Table(title="Scores", title_justify="left")
+    for name in ("metric", "test", "validation", "constant prediction"):
+        scores.add_column(name, justify="left" if name == "metric" else "right")
+    for name in run.metrics["test"]:
+        scores.add_row(name, *(_shown(run.metrics[part].get(name)) for part in ("test", "validation", "constant")))
+    console.print(scores)
+    checks = Table(title="Checks", title_justify="left")
+    for name in ("check", "status", "detail"):
+        checks.add_column(name)
+    for check in run.checks:
+        checks.add_row(check.name, MARKS[check.status], check.detail)
+    console.print(checks)
+    cost = run.metrics["cost"]
+    console.print(
+        f"trained {cost['trainable_parameters']:,} parameters for {cost['train_seconds']:.1f} s; whole run {cost['total_seconds']:.1f} s"
+    )
+    console.print(f"run:    {run.folder}", soft_wrap=True)
+    console.print(f"bundle: {run.bundle}", soft_wrap=True)
+    if run.failed:
+        console.print(f"[red]{len(run.failed)} check(s) failed[/]: {', '.join(check.name for check in run.failed)}")
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,200 @@
+"""Puts model, optimizer, batches and callbacks together and runs the loop."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tunesmith import recipe as recipes
+from tunesmith.core import registry
+from tunesmith.core.contracts import Callback, Progress, Setup
+from tunesmith.core.errors import UsageError, require
+from tunesmith.core.files import write_text
+from tunesmith.core.model import Model
+from tunesmith.core.run import Run
+from tunesmith.data.prepare import Divided
+from tunesmith.data.table import Table
+from tunesmith.engine import lr_finder
+from tunesmith.engine.averages import Ema
+from tunesmith.engine.batches import Examples, Loader, Plan, sizes_of
+from tunesmith.engine.groups import parameter_groups
+from tunesmith.engine.loop import Limits, Loop
+from tunesmith.evaluate import streaming
+from tunesmith.launch import console
+from tunesmith.launch.resolve import Parts
+
+
+@dataclass
+class Trained:
+    """A model whose best weights are in it, and what the checks need to know."""
+
+    model: Model
+    progress: Progress
+    validation: dict[str, Any]
+    before: dict[str, int]
+    after: dict[str, int]
+    names: set[str]
+    may_rest: set[str]
+    trainable: int
+    monitor: tuple[str, str]
+    device: torch.device
+
+
+def train(run: Run, parts: Parts, table: Table, divided: Divided, checkpoint: Path | None) -> Trained:
+    """Train by a resolved recipe.
+
+    Args:
+        run: where checkpoints and logs go.
+        parts: implementations; the task is fitted.
+        table: the rows.
+        divided: row numbers of the splits, and targets.
+        checkpoint: where to go on from, or None.
+    """
+    recipe = parts.recipe
+    accelerator = _accelerator(recipe.training.precision)
+    model = parts.task.build(parts.backbone)
+    _tell_origin(parts)
+    parts.adapter.apply(model, recipe.seed)
+    if recipe.training.gradient_checkpointing:
+        parts.backbone.save_memory(model._bare[0])
+    model.to(accelerator.device)
+    before, names = model.fingerprints(), set(model.trainable())
+    trainable = sum(p.numel() for p in model.trainable().values())
+    console.say(f"training {trainable:,} of {sum(p.numel() for p in model.parameters()):,} parameters on {accelerator.device}")
+    loader = _loader(parts, table, divided, accelerator)
+    setup = _setup(parts, model, loader, accelerator)
+    if recipe.training.find_lr and checkpoint is None:
+        recipe = _with_found_rate(run, parts, setup, accelerator)
+    monitor = _monitor(parts)
+
+    def evaluate() -> dict[str, Any]:
+        rows = ((int(n), table[int(n)]) for n in divided.splits["validation"])
+        return streaming.evaluate(model, parts.task, rows, divided.targets)
+
+    loop = Loop(
+        setup=setup,
+        model=model,
+        accelerator=accelerator,
+        adapter=parts.adapter,
+        schedule=parts.schedule,
+        limits=Limits(
+            epochs=recipe.training.epochs,
+            clip=recipe.training.clip,
+            warmup=recipe.training.warmup,
+            patience=recipe.training.patience,
+            monitor=monitor,
+            checkpoint_steps=recipe.training.checkpoint_steps,
+        ),
+        evaluate=evaluate,
+        folder=run.checkpoints,
+        callbacks=[_tracker(name, run) for name in recipe.trackers],
+    )
+    progress = loop.run(len(loader.plan), checkpoint)
+    if progress.stop:
+        console.say(f"stopped early: {progress.stop}")
+    best = next(item for item in progress.history if item["step"] == progress.best_step)
+    model.eval()
+    return Trained(
+        model=model,
+        progress=progress,
+        validation=dict(best),
+        before=before,
+        after=loop.ended,
+        names=names,
+        may_rest={name for name in names if parts.adapter.may_rest(name)},
+        trainable=trainable,
+        monitor=monitor,
+        device=accelerator.device,
+    )
+
+
+def _accelerator(precision: str) -> Any:
+    accelerate = require("accelerate", "training")
+    if precision == "fp16" and not torch.cuda.is_available():
+        raise UsageError("--precision fp16 needs a GPU; on a processor use fp32 (fastest on most) or bf16")
+    return accelerate.Accelerator(mixed_precision="no" if precision == "fp32" else precision)
+
+
+def _tell_origin(parts: Parts) -> None:
+    origin = parts.backbone.origin()
+    if "matched" in origin:
+        counts = f"{origin['matched']} tensors matched, {origin['missing']} missing, {origin['unexpected']} unexpected"
+        told = f"weights: {origin['source']}: {counts}"
+        if origin["missing"]:
+            told += f" (missing, so random: {', '.join(origin['missing_names'])})"
+        if parts.recipe.scratch:
+            told = "weights: random (--scratch): nothing was pretrained"
+        console.say(told)
+
+
+def _loader(parts: Parts, table: Table, divided: Divided, accelerator: Any) -> Loader:
+    recipe = parts.recipe
+    rows = divided.splits["train"]
+    sizes = sizes_of(table, rows, parts.backbone.size_of_row)
+    world = accelerator.num_processes
+    plan = Plan(rows, np.asarray(sizes), recipe.training.batch_size, recipe.training.accumulate * world, recipe.seed)
+    examples = Examples(table, divided.targets, parts.backbone)
+    augment = recipe.training.augment and "image" in parts.backbone.traits()
+    return Loader(plan, examples, parts.task, augment, recipe.training.workers, (accelerator.process_index, world))
+
+
+def _setup(parts: Parts, model: Model, loader: Loader, accelerator: Any) -> Setup:
+    recipe, task = parts.recipe, parts.task
+    assert recipe.training.lr is not None and recipe.training.head_lr is not None
+    groups = parameter_groups(
+        model,
+        lr=recipe.training.lr,
+        head_lr=recipe.training.head_lr,
+        layer_decay=recipe.training.layer_decay,
+        weight_decay=float(parts.optimizer.settings().get("weight_decay", 0.0)),
+    )
+    raw = parts.optimizer.build(groups)
+    averages = [found] if (found := parts.optimizer.average(raw)) else []
+    if recipe.training.ema:
+        averages.append(Ema(model.trainable(), recipe.training.ema))
+    wrapped, optimizer = accelerator.prepare(model, raw)
+    return Setup(
+        model=wrapped,
+        optimizers={task.phases[0]: optimizer},
+        loss=task.loss,
+        weight=task.weight,
+        batches=loader.batches,
+        averages=averages,
+    )
+
+
+def _with_found_rate(run: Run, parts: Parts, setup: Setup, accelerator: Any) -> Any:
+    """Sweep rates, take the suggested one, and write it into the recipe."""
+    seen = lr_finder.sweep(setup, accelerator.device)
+    rate = lr_finder.suggested(seen)
+    old = parts.recipe.training.lr
+    assert old is not None
+    console.say(f"learning-rate finder: {rate:.3g} (the default was {old:g}; the loss falls most steeply there)")
+    for optimizer in setup.optimizers.values():
+        largest = max(group["base_lr"] for group in optimizer.param_groups)
+        for group in optimizer.param_groups:
+            group["base_lr"] *= rate / largest
+    scale = rate / max(old, parts.recipe.training.head_lr or old)
+    training = dataclasses.replace(
+        parts.recipe.training, lr=old * scale, head_lr=(parts.recipe.training.head_lr or old) * scale, find_lr=False
+    )
+    parts.recipe = dataclasses.replace(parts.recipe, training=training)
+    write_text(run.recipe, recipes.to_yaml(dataclasses.replace(parts.recipe, out=None)))
+    return parts.recipe
+
+
+def _monitor(parts: Parts) -> tuple[str, str]:
+    own = parts.task.monitor()
+    name = parts.recipe.training.monitor or own[0]
+    low = name in ("rmse", "mae", "log_loss", "hamming_loss")
+    return name, "min" if low else "max"
+
+
+def _tracker(name: str, run: Run) -> Callback:
+    made: Callback = registry.find("trackers", name).load()()
+    return made.in_run(run.folder)

@@ -1,0 +1,131 @@
+"""The verbs `predict` and `evaluate` for the command line: rows stream from files to standard output or to a file."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tunesmith.core.errors import DataError, UsageError
+from tunesmith.core.files import atomic, to_json
+from tunesmith.data.bad_rows import BadRows
+from tunesmith.launch import console
+from tunesmith.launch.inference import Predictor
+
+ENDINGS = (".parquet", ".csv", ".jsonl")
+
+
+def predict(bundle: str, inputs: list[str], texts: list[str], out: str | None, as_json: bool) -> int:
+    """Predict files and texts.
+
+    Args:
+        bundle: folder of the bundle.
+        inputs: tables, pictures, folders of pictures.
+        texts: texts given on the command line.
+        out: file to write, or None for standard output.
+        as_json: one JSON object a line on standard output.
+    """
+    if out and Path(out).suffix not in ENDINGS:
+        raise UsageError(f"--out {out}: the name must end in {', '.join(ENDINGS)}")
+    predictor = Predictor(bundle)
+    bad = BadRows()
+    sources: list[Any] = [[Path(name) for name in inputs]] if inputs else []
+    if texts:
+        if "text" not in predictor.bundle.backbone.traits():
+            raise UsageError("--text was given, but this bundle reads pictures; give their files")
+        sources.append([{predictor.bundle.backbone.columns[0]: text} for text in texts])
+    records = (_record(place, prediction) for source in sources for place, _, prediction in predictor.stream(source, bad))
+    count = _write(records, Path(out)) if out else _print(records, as_json)
+    if bad.total:
+        console.say(f"warning: {bad.summary()}")
+        for item in bad.named[1:20]:
+            console.say(f"  {item.file}, {item.where}: {item.reason}")
+    if not count:
+        raise DataError("no row could be predicted" + (f"; {bad.summary()}" if bad.total else ""))
+    if out:
+        console.say(f"{count} predictions in {out}")
+    return 0
+
+
+def _record(place: tuple[str, str], prediction: dict[str, Any]) -> dict[str, Any]:
+    return {"file": place[0], "where": place[1], **prediction}
+
+
+def _print(records: Iterator[dict[str, Any]], as_json: bool) -> int:
+    count = 0
+    for record in records:
+        count += 1
+        if as_json:
+            print(json.dumps(record, ensure_ascii=False))
+            continue
+        probabilities = record.pop("probabilities", None)
+        best = sorted(probabilities.items(), key=lambda item: -item[1])[:3] if probabilities else []
+        main = [str(v) if not isinstance(v, float) else f"{v:.4g}" for k, v in record.items() if k not in ("file", "where", "probability")]
+        print(
+            f"{record['file']}, {record['where']}: {' '.join(main)}" + (f"  ({', '.join(f'{k} {p:.1%}' for k, p in best)})" if best else "")
+        )
+    return count
+
+
+def _write(records: Iterable[dict[str, Any]], path: Path) -> int:
+    count = 0
+    with _sink(path) as put:
+        for record in records:
+            put(record)
+            count += 1
+    return count
+
+
+@contextmanager
+def _sink(path: Path) -> Iterator[Any]:
+    """A function that writes one record into a file that appears when it is complete."""
+    if path.suffix == ".parquet":
+        from tunesmith.evaluate.streaming import PredictionFile
+
+        with PredictionFile(path) as file:
+            yield file.write
+        return
+    with atomic(path) as part, part.open("w", encoding="utf-8", newline="") as handle:
+        if path.suffix == ".jsonl":
+            yield lambda record: handle.write(json.dumps(record, ensure_ascii=False) + "\n")
+            return
+        writer: Any = None
+
+        def put(record: dict[str, Any]) -> None:
+            nonlocal writer
+            flat = dict(itertools.chain.from_iterable(_flat(key, value) for key, value in record.items()))
+            if writer is None:
+                writer = csv.DictWriter(handle, list(flat), lineterminator="\n")
+                writer.writeheader()
+            writer.writerow(flat)
+
+        yield put
+
+
+def _flat(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for inner, item in value.items():
+            yield f"{key}.{inner}", item
+    else:
+        yield key, json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
+
+
+def evaluate(bundle: str, data: str, as_json: bool) -> int:
+    """Score a bundle on labelled rows."""
+    predictor = Predictor(bundle)
+    bad = BadRows()
+    scores = predictor.evaluate(data, bad)
+    if bad.total:
+        console.say(f"warning: {bad.summary()}")
+    if as_json:
+        sys.stdout.write(to_json({"scores": scores, "bad_rows": bad.total}))
+        return 0
+    width = max(map(len, scores))
+    for name, value in scores.items():
+        print(f"{name.ljust(width)}  {value:.4f}" if isinstance(value, float) else f"{name.ljust(width)}  {value}")
+    return 0

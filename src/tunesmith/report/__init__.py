@@ -1,0 +1,1 @@
+"""A run's figures as text and pictures, and the card of its bundle."""

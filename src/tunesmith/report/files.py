@@ -1,0 +1,99 @@
+"""The report files of a run: tables as text and CSV, pictures, and the card of the bundle."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tunesmith.core.contracts import Metrics, ScoreTable
+from tunesmith.core.files import write_text
+from tunesmith.report import pictures
+
+
+def aligned(table: ScoreTable) -> str:
+    """A table as aligned text.
+
+    Example:
+        >>> print(aligned(ScoreTable("t", ["a"], ["f1", "support"], [[0.5, 4.0]])))
+              f1  support
+        a  0.500        4
+    """
+    rows = [["", *table.columns], *([name, *map(_figure, values)] for name, values in zip(table.index, table.values, strict=True))]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = [
+        row[0].ljust(widths[0]) + "".join("  " + cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)) for row in rows
+    ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _figure(value: float) -> str:
+    return f"{value:g}" if (float(value).is_integer() and abs(value) >= 2) or value == 0 else f"{value:.3f}"
+
+
+def write(folder: Path, metrics: Metrics, history: Sequence[Mapping[str, Any]], log: Path, monitor: str) -> list[Path]:
+    """Write a run's report files.
+
+    Args:
+        folder: `report` of the run.
+        metrics: scores of the test split.
+        history: validation scores of each epoch.
+        log: the run's JSON lines.
+        monitor: validation metric that decided.
+
+    Returns:
+        The files.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for table in metrics.tables():
+        write_text(folder / f"{table.name}.txt", aligned(table) + "\n")
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["", *table.columns])
+        writer.writerows([name, *values] for name, values in zip(table.index, table.values, strict=True))
+        write_text(folder / f"{table.name}.csv", text.getvalue())
+        if table.matrix:
+            pictures.matrix(table, folder / f"{table.name}.png")
+    steps = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
+    pictures.learning_curves([s for s in steps if s["event"] == "step"], history, monitor, folder / "learning_curves.png")
+    return sorted(folder.iterdir())
+
+
+def card(*, name: str, about: Mapping[str, Any], test: Mapping[str, Any], classes: Sequence[str]) -> str:
+    """The bundle's README: what it is, what it scored, how to use it."""
+    scores = "\n".join(f"| {key} | {value:.4f} |" for key, value in test.items() if isinstance(value, float))
+    shown = ", ".join(classes[:30]) + (f" and {len(classes) - 30} more" if len(classes) > 30 else "")
+    return f"""---
+library_name: tunesmith
+tags: [{about["modality"]}, {about["task"]}, {about["adapter"]}]
+---
+
+# {name}
+
+{about["task"].capitalize()} of {about["modality"]} rows, adapted from `{about["backbone"]}` with the adapter `{about["adapter"]}`.
+{f"Classes: {shown}." if classes else ""}
+
+Inputs: {", ".join(about["inputs"])}. Output: {about["label"]}.
+
+## Scores on {test.get("rows", "the")} test rows
+
+| metric | value |
+|---|---|
+{scores}
+
+## Use
+
+```bash
+tunesmith predict THIS_FOLDER rows.csv
+```
+
+```python
+import tunesmith
+
+model = tunesmith.load("THIS_FOLDER")
+model.predict([{about["example"]}])
+```
+"""

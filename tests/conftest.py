@@ -1,0 +1,112 @@
+"""Tiny checkpoints in hub format, made once: a BERT, a GPT-2, a ViT and a ResNet with random weights."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Real data beside the checkout."""
+    if not SHARED.is_dir():
+        pytest.skip(f"the real data is not at {SHARED}")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of tiny checkpoints: bert, gpt2, vit, resnet (transformers), timm_resnet (timm)."""
+    import json
+
+    import timm
+    import torch
+    import transformers
+    from safetensors.torch import save_file
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+
+    torch.manual_seed(0)
+    root = tmp_path_factory.mktemp("checkpoints")
+    words = [
+        "river",
+        "stone",
+        "bright",
+        "market",
+        "price",
+        "bond",
+        "doctor",
+        "ward",
+        "fever",
+        "the",
+        "a",
+        "of",
+        "and",
+        "good",
+        "bad",
+        "very",
+        "film",
+        "was",
+        "it",
+        "is",
+        "not",
+        "my",
+        "card",
+        "lost",
+    ]
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    trainer = trainers.WordPieceTrainer(vocab_size=300, special_tokens=special, initial_alphabet=list("abcdefghijklmnopqrstuvwxyz"))
+    tokenizer.train_from_iterator([words] * 3, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
+    bert = transformers.BertConfig(
+        vocab_size=len(fast),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        initializer_range=0.3,
+    )
+    transformers.BertModel(bert).save_pretrained(root / "bert")
+    fast.save_pretrained(root / "bert")
+    gpt = transformers.GPT2Config(
+        vocab_size=len(fast), n_embd=32, n_layer=2, n_head=2, n_positions=64, initializer_range=0.3, bos_token_id=None, eos_token_id=3
+    )
+    transformers.GPT2Model(gpt).save_pretrained(root / "gpt2")
+    plain = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(tokenizer.to_str()), unk_token="[UNK]", eos_token="[SEP]"
+    )
+    plain.backend_tokenizer.post_processor = processors.TemplateProcessing(single="$A", special_tokens=[])
+    plain.save_pretrained(root / "gpt2")
+    vit = transformers.ViTConfig(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, image_size=32, patch_size=8, initializer_range=0.2
+    )
+    transformers.ViTModel(vit).save_pretrained(root / "vit")
+    resnet = transformers.ResNetConfig(embedding_size=16, hidden_sizes=[16, 32], depths=[1, 1], layer_type="basic")
+    transformers.ResNetModel(resnet).save_pretrained(root / "resnet")
+    for name in ("vit", "resnet"):
+        config = {"size": {"height": 32, "width": 32}, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
+        (root / name / "preprocessor_config.json").write_text(json.dumps(config))
+    folder = root / "timm_resnet"
+    folder.mkdir()
+    save_file(timm.create_model("test_resnet", num_classes=0, zero_init_last=False).state_dict(), folder / "model.safetensors")
+    cfg = {
+        "architecture": "test_resnet",
+        "num_classes": 0,
+        "pretrained_cfg": {"input_size": [3, 32, 32], "mean": [0.5] * 3, "std": [0.5] * 3},
+    }
+    (folder / "config.json").write_text(json.dumps(cfg))
+    return root
