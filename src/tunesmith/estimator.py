@@ -9,7 +9,9 @@ numbers. Numeric matrices are refused: they are tables, not texts or pictures.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from pathlib import Path
 from typing import Any, final
 
@@ -68,9 +70,11 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         self._tuned: Any = None
         self.n_features_in_ = len(inputs[0])
         rows = [{**row, "#label": value} for row, value in zip(inputs, self._written(labels), strict=True)]
-        if self.out is None:
-            self._home = tempfile.TemporaryDirectory()
-        folder = self.out or str(Path(self._home.name) / "run")
+        folder = self.out
+        if folder is None:
+            home = tempfile.mkdtemp(prefix="tunesmith-")
+            weakref.finalize(self, shutil.rmtree, home, ignore_errors=True)
+            folder = str(Path(home) / "run")
         self.run_ = tune(
             rows,
             inputs=list(inputs[0]),
@@ -110,7 +114,6 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
         state["_tuned"] = None  # read again from the bundle's folder
-        state.pop("_home", None)
         return state
 
     def __sklearn_tags__(self) -> Any:
@@ -146,7 +149,7 @@ def rows_of(X: Any) -> list[dict[str, Any]]:
         raise ValueError("X holds no rows: at least one is needed (found array with 0 sample(s))")
     for row in rows[:1]:
         for value in row.values():
-            if isinstance(value, int | float | np.number):
+            if isinstance(value, int | float | np.number) or (isinstance(value, np.ndarray) and value.ndim < 2):
                 raise ValueError(f"X holds numbers ({value!r}); texts, picture paths or picture arrays are needed")
     return rows
 
@@ -176,7 +179,8 @@ class TunesmithClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
         """(n,) labels."""
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+        chosen = self.predict_proba(X).argmax(axis=1)
+        return np.asarray(self.classes_[chosen])
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
         """(n, classes) probabilities in the order of `classes_`."""

@@ -108,7 +108,8 @@ class Loader:
             return [(int(row), f"{seed}/{epoch}/{row}" if self.augment else None) for row in piece]
 
         flat = [keys(piece) for batch in plan for piece in batch]
-        loader = DataLoader(self.examples, batch_sampler=flat, collate_fn=self.collate, num_workers=self.workers)
+        own = torch.Generator().manual_seed(seed)  # without it the loader would draw from the generator that dropout uses
+        loader = DataLoader(self.examples, batch_sampler=flat, collate_fn=self.collate, num_workers=self.workers, generator=own)
         pieces = iter(loader)
         for batch in plan:
             yield [next(pieces) for _ in batch]

@@ -35,15 +35,13 @@ class JsonLines(Callback):
             if self.path.exists():
                 lines = [line for line in self.path.read_text(encoding="utf-8").splitlines() if _whole(line)]
                 write_text(self.path, "".join(line + "\n" for line in lines if json.loads(line)["step"] <= progress.step))
-            self.handle = self.path.open("a", encoding="utf-8")
+            self.handle = self.path.open("a", encoding="utf-8", buffering=1)  # a line that was logged survives a kill
 
     def step_end(self, progress: Progress, values: Mapping[str, float]) -> None:
         self._write({"event": "step", "step": progress.step, "epoch": progress.epoch + 1, **values})
 
     def evaluated(self, progress: Progress, scores: Mapping[str, Any]) -> None:
         self._write({"event": "validation", "step": progress.step, "epoch": progress.epoch, **scores})
-        if self.handle:
-            self.handle.flush()
 
     def failed(self, progress: Progress, error: BaseException) -> None:
         self._write({"event": "failed", "step": progress.step, "error": f"{type(error).__name__}: {error}"})
