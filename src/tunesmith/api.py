@@ -61,12 +61,18 @@ def tune(
     if resume is not None:
         if data is not None or recipe is not None or arguments:
             raise UsageError("resume goes on with the run's own recipe; give no data, recipe or other argument beside it")
-        return local.resume(str(resume))
+        return _first(local.resume(str(resume)))
     base = recipes.read_yaml(Path(recipe)) if isinstance(recipe, str | Path) else recipe
     in_memory = data is not None and not _is_path(data)
     if data is not None and not in_memory:
         arguments["path"] = [str(data)] if isinstance(data, str | Path) else [str(item) for item in data]
-    return local.launch(recipe_of(arguments, base), data if in_memory else None)
+    return _first(local.launch(recipe_of(arguments, base), data if in_memory else None))
+
+
+def _first(result: Result | None) -> Result:
+    if result is None:
+        raise SystemExit(0)  # one of several processes: the first one has the result
+    return result
 
 
 def _is_path(data: Any) -> bool:

@@ -146,6 +146,8 @@ def _tune(options: argparse.Namespace) -> int:
 
 
 def _finish(result: Any, options: argparse.Namespace, allowed: bool) -> int:
+    if result is None:  # one of several processes, not the first
+        return 0
     if options.json:
         from tunesmith.core.files import to_json
 

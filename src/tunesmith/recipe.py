@@ -12,6 +12,7 @@ written as a name, or as a mapping with the name and the fields of that implemen
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,7 +36,7 @@ class DataRecipe:
     path: list[str] = option([], "a file, a folder, up to three files (train, [validation,] test), or a dataset id of a hub")
     inputs: list[str] | None = option(None, "input column(s)")
     label: list[str] | None = option(None, "label column; several columns of 0 and 1 make a multi-label task")
-    modality: Literal["text", "image"] | None = option(None, "what the input columns hold")
+    modality: str | None = option(None, "what the input columns hold; see: tunesmith list backbones")
     split: str | None = option(None, "'given', or shares of train,validation,test such as 0.8,0.1,0.1")
     group: str | None = option(None, "column whose equal values (one patient, one customer) stay on one side of the split")
     time: str | None = option(None, "column of dates or numbers: train on the past, test on the future")
@@ -139,7 +140,7 @@ def shares(text: str) -> tuple[float, float, float]:
         numbers = [float(part) for part in text.replace("/", ",").split(",")]
     except ValueError:
         numbers = []
-    if len(numbers) != 3 or min(numbers, default=0) <= 0:
+    if len(numbers) != 3 or not all(0 < number < math.inf for number in numbers):
         raise ValueError(f"field 'split' is 'given' or three positive shares of train,validation,test such as 0.8,0.1,0.1 (got {text!r})")
     total = sum(numbers)
     return (numbers[0] / total, numbers[1] / total, numbers[2] / total)
@@ -172,6 +173,8 @@ def from_plain(values: Mapping[str, Any]) -> Recipe:
         if key not in known:
             raise UnknownNameError("field of the recipe called", key, known)
         if key in PARTS:
+            if value is not None and not isinstance(value, Mapping):
+                raise RecipeError(f"recipe part '{key}' is a mapping of its fields (got {value!r})")
             tree[key] = checked(PARTS[key], value or {}, f"recipe part '{key}'")
         elif key in CHOICES:
             tree[key] = _choice(key, value)

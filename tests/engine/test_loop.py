@@ -126,7 +126,9 @@ def test_every_row_is_met_once_an_epoch_whatever_the_pieces() -> None:
             met = np.concatenate([piece for batch_ in batches for piece in batch_])
             assert sorted(met) == list(range(100, 100 + rows))
             assert len(batches) == len(plan)
-        assert not np.array_equal(np.concatenate([p for b in plan.epoch(0) for p in b]), np.concatenate([p for b in plan.epoch(1) for p in b]))
+        assert not np.array_equal(
+            np.concatenate([p for b in plan.epoch(0) for p in b]), np.concatenate([p for b in plan.epoch(1) for p in b])
+        )
 
 
 def test_rows_of_alike_size_share_a_batch() -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 ATTENTION = re.compile(r"(^|[._])(attn|attention|self_attn|self_attention|selfattention)([._]|$)", re.I)
 QUERY_VALUE = re.compile(r"(query|value|q_proj|v_proj|q_lin|v_lin|qkv|c_attn|in_proj|query_key_value|query_proj|value_proj)$")
-KEY_VALUE = re.compile(r"(key|value|k_proj|v_proj|k_lin|v_lin|qkv|c_attn|query_key_value|key_proj|value_proj)$")
+KEY_VALUE = re.compile(r"((^|\.)[kv]|key|value|k_proj|v_proj|k_lin|v_lin|qkv|c_attn|query_key_value|key_proj|value_proj)$")
 
 
 @dataclass
@@ -51,7 +51,8 @@ def layers_of(model: Model, last: int | None = None) -> Layers:
             found.linear.append(name)
             if ATTENTION.search(name) or QUERY_VALUE.search(name) or KEY_VALUE.search(name):
                 found.attention.append(name)
-        elif isinstance(module, nn.Conv2d) and module.groups == 1:
+        elif type(module) is nn.Conv2d and module.groups == 1:
+            # subclasses pad or scale in their own way, which a convolution beside them would not
             found.convolution.append(name)
         elif isinstance(module, nn.LayerNorm) or type(module).__name__.endswith(("RMSNorm", "LayerNorm2d", "LayerNorm")):
             found.norm.append(name)
@@ -61,11 +62,22 @@ def layers_of(model: Model, last: int | None = None) -> Layers:
 def _is_linear(module: nn.Module) -> bool:
     from torch import nn
 
+    if type(module) is nn.modules.linear.NonDynamicallyQuantizableLinear:
+        return False  # torch's MultiheadAttention reads its weight and never calls it
     return isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
 
 
+def exactly(model: Model, names: list[str]) -> list[str] | str:
+    """`names` as PEFT's `target_modules`: it also takes names that end in one of them, so where that would add one, a pattern."""
+    chosen = set(names)
+    endings = tuple("." + name for name in names)
+    if any(name.endswith(endings) for name, _ in model.network.named_modules() if name not in chosen):
+        return "|".join(re.escape(name) for name in names)
+    return names
+
+
 def matmuls(model: Model, which: str | list[str], last: int | None, method: str, convolutions: bool = True) -> list[str]:
-    """Layers whose weight is a matrix or a convolution.
+    """Names of layers whose weight is a matrix or a convolution.
 
     Args:
         model: the model before an adapter is applied.

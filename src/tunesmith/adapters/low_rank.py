@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 from tunesmith.adapters._peft import PeftAdapter, needs
-from tunesmith.adapters._targets import matmuls
+from tunesmith.adapters._targets import exactly, matmuls
 from tunesmith.core.contracts import Defaults
 
 if TYPE_CHECKING:
@@ -49,18 +49,19 @@ class Lora(PeftAdapter):
 
     def fits(self, traits: set[str]) -> str | None:
         if self.start == "pissa":
-            return needs(traits, "transformer")
+            return needs(traits, "transformer", "linear")
         return needs(traits, "transformer", "convolution")
 
     def defaults(self, traits: set[str]) -> Defaults:
         return Defaults(lr=1e-3 if self.start == "zero" else 5e-4)
 
     def config(self, peft: Any, model: Model) -> Any:
+        method = "lora" if self.start == "zero" else self.start
         return peft.LoraConfig(
             r=self.rank,
             lora_alpha=self.alpha,
             lora_dropout=self.dropout,
-            target_modules=matmuls(model, self.targets, self.last, "lora", convolutions=self.start == "zero"),
+            target_modules=exactly(model, matmuls(model, self.targets, self.last, method, convolutions=self.start == "zero")),
             use_rslora=self.rank_stabilised,
             use_dora=self.decomposed,
             init_lora_weights=True if self.start == "zero" else "pissa",
@@ -86,7 +87,7 @@ class AdaLora(PeftAdapter):
             raise ValueError("field 'rank' must be at least 1 and at most field 'start_rank'")
 
     def fits(self, traits: set[str]) -> str | None:
-        return needs(traits, "transformer")
+        return needs(traits, "transformer", "convolution")
 
     def defaults(self, traits: set[str]) -> Defaults:
         return Defaults(lr=2e-3)
@@ -96,7 +97,7 @@ class AdaLora(PeftAdapter):
             target_r=self.rank,
             init_r=self.start_rank,
             lora_alpha=self.alpha,
-            target_modules=matmuls(model, self.targets, self.last, "adalora", convolutions=False),
+            target_modules=exactly(model, matmuls(model, self.targets, self.last, "adalora")),
             total_step=1000,  # replaced in `begin`, when the number of steps is known
             tinit=0,
             tfinal=1,
@@ -147,11 +148,11 @@ class Vera(PeftAdapter):
     last: int | None = field(default=None, metadata={"help": "only in the last so many blocks"})
 
     def fits(self, traits: set[str]) -> str | None:
-        return needs(traits, "transformer")
+        return needs(traits, "transformer", "linear")
 
     def defaults(self, traits: set[str]) -> Defaults:
         return Defaults(lr=1e-2)
 
     def config(self, peft: Any, model: Model) -> Any:
         names = matmuls(model, self.targets, self.last, "vera", convolutions=False)
-        return peft.VeraConfig(r=self.rank, target_modules=names, save_projection=True)
+        return peft.VeraConfig(r=self.rank, target_modules=exactly(model, names), save_projection=True)

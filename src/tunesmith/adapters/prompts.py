@@ -19,6 +19,7 @@ class Prompt(PeftAdapter):
 
     name: ClassVar[str] = "prompt"
     mergeable: ClassVar[bool] = False
+    lengthens: ClassVar[bool] = True
     tokens: int = field(default=16, metadata={"help": "number of learned tokens"})
 
     def fits(self, traits: set[str]) -> str | None:
@@ -28,7 +29,7 @@ class Prompt(PeftAdapter):
         return Defaults(lr=3e-2)
 
     def config(self, peft: Any, model: Model) -> Any:
-        return peft.PromptTuningConfig(task_type=peft.TaskType.FEATURE_EXTRACTION, num_virtual_tokens=self.tokens)
+        return peft.PromptTuningConfig(**_shape(peft, model, self.tokens))
 
 
 @final
@@ -38,6 +39,7 @@ class Prefix(PeftAdapter):
 
     name: ClassVar[str] = "prefix"
     mergeable: ClassVar[bool] = False
+    lengthens: ClassVar[bool] = True
     tokens: int = field(default=16, metadata={"help": "number of learned positions"})
 
     def fits(self, traits: set[str]) -> str | None:
@@ -47,4 +49,16 @@ class Prefix(PeftAdapter):
         return Defaults(lr=1e-2)
 
     def config(self, peft: Any, model: Model) -> Any:
-        return peft.PrefixTuningConfig(task_type=peft.TaskType.FEATURE_EXTRACTION, num_virtual_tokens=self.tokens)
+        return peft.PrefixTuningConfig(**_shape(peft, model, self.tokens))
+
+
+def _shape(peft: Any, model: Model, tokens: int) -> dict[str, Any]:
+    """Sizes under the names that all configurations of transformers answer to; PEFT knows only some families' own names."""
+    config: Any = model.network.config
+    return {
+        "task_type": peft.TaskType.FEATURE_EXTRACTION,
+        "num_virtual_tokens": tokens,
+        "token_dim": config.hidden_size,
+        "num_layers": config.num_hidden_layers,
+        "num_attention_heads": config.num_attention_heads,
+    }

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 from tunesmith.adapters._peft import PeftAdapter, needs
-from tunesmith.adapters._targets import KEY_VALUE, in_features, layers_of, matmuls
+from tunesmith.adapters._targets import KEY_VALUE, exactly, in_features, layers_of, matmuls
 from tunesmith.core.contracts import Defaults
 from tunesmith.core.errors import AdapterError
 
@@ -30,14 +30,14 @@ class Ia3(PeftAdapter):
 
     def config(self, peft: Any, model: Model) -> Any:
         found = layers_of(model)
-        if not found.attention:
-            return peft.IA3Config(target_modules=matmuls(model, "all", None, "ia3"), feedforward_modules=[])
         attended = [name for name in found.attention if KEY_VALUE.search(name)]
         module = model.network.get_submodule
         others = [name for name in found.linear if name not in found.attention]
         # the second linear layer of a feed-forward block narrows; its input is the inner activation
         inner = [name for name in others if _width(module(name), 0) > _width(module(name), 1)]
-        return peft.IA3Config(target_modules=attended + inner, feedforward_modules=inner)
+        if not attended:
+            return peft.IA3Config(target_modules=exactly(model, matmuls(model, "all", None, "ia3")), feedforward_modules=[])
+        return peft.IA3Config(target_modules=exactly(model, attended + inner), feedforward_modules=exactly(model, inner))
 
 
 def _width(module: Any, side: int) -> int:
@@ -54,7 +54,7 @@ class LnTuning(PeftAdapter):
     name: ClassVar[str] = "ln_tuning"
 
     def fits(self, traits: set[str]) -> str | None:
-        return needs(traits, "transformer")
+        return needs(traits, "transformer", "layer_norm")
 
     def defaults(self, traits: set[str]) -> Defaults:
         return Defaults(lr=2e-3)
@@ -63,7 +63,7 @@ class LnTuning(PeftAdapter):
         norms = layers_of(model).norm
         if not norms:
             raise AdapterError("adapter 'ln_tuning': this backbone has no layer norms; use --adapter bitfit or lora")
-        return peft.LNTuningConfig(target_modules=norms)
+        return peft.LNTuningConfig(target_modules=exactly(model, norms))
 
 
 @final
@@ -81,7 +81,7 @@ class Oft(PeftAdapter):
     def fits(self, traits: set[str]) -> str | None:
         if "transposed" in traits:
             return "needs linear layers stored as torch does; GPT-2 and kin store theirs transposed"
-        return needs(traits, "transformer")
+        return needs(traits, "transformer", "linear")  # PEFT's convolutional OFT does not start from the pretrained network
 
     def defaults(self, traits: set[str]) -> Defaults:
         return Defaults(lr=1e-3)
@@ -89,4 +89,4 @@ class Oft(PeftAdapter):
     def config(self, peft: Any, model: Model) -> Any:
         names = matmuls(model, self.targets, self.last, "oft", convolutions=False)
         block = math.gcd(self.block, *in_features(model, names))
-        return peft.OFTConfig(r=0, oft_block_size=block, target_modules=names)
+        return peft.OFTConfig(r=0, oft_block_size=block, target_modules=exactly(model, names))

@@ -116,7 +116,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         values: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise BackboneError(
-            f"{path} is not a torch file of plain tensors (files that hold code are refused): {str(error)[:200]}"
+            f"{path} is not a torch file of plain tensors (a file that holds code is refused, a damaged one cannot be read)"
         ) from error
     for key in ("state_dict", "model", "model_state_dict"):
         if isinstance(values, dict) and isinstance(values.get(key), dict):
@@ -151,36 +151,79 @@ def fill(network: nn.Module, weights: Mapping[str, torch.Tensor], source: str) -
     return Loaded(source, len(matched), missing, unexpected)
 
 
-def hub_network(folder: Path, family: Any, source: str) -> tuple[Any, Loaded]:
-    """A network of transformers with the weights of its folder; a pooler that is missing there is no fault, as nothing reads it.
+def hub_network(folder: Path, family: Any, source: str, unused: tuple[str, ...] = ("pooler.",)) -> tuple[Any, Loaded]:
+    """A network of transformers with the weights of its folder.
 
     Args:
         folder: checkpoint in hub format.
         family: the library's class that picks the architecture (`AutoModel`).
         source: what the user called it.
+        unused: beginnings of names that may be missing, as nothing reads them.
 
     Raises:
         BackboneError: no weights in safetensors, another architecture, or too many tensors missing.
     """
     import torch
+    from safetensors import SafetensorError
 
     with quiet():
         try:
             network, told = family.from_pretrained(str(folder), dtype=torch.float32, output_loading_info=True, use_safetensors=True)
-        except OSError as error:
+        except (OSError, SafetensorError) as error:
             raise BackboneError(f"{folder} holds no weights in safetensors that can be read: {str(error)[:300]}") from error
         except ValueError as error:
             raise BackboneError(f"{folder} describes no network that transformers knows: {str(error)[:300]}") from error
-    wrong = sorted(n for n in told["missing_keys"] if not n.startswith("pooler.")) + sorted(
-        str(item) for item in told.get("mismatched_keys") or []
-    )
+        except RuntimeError as error:  # shapes that differ
+            raise BackboneError(f"{folder}: its weights do not fit its own config.json: {str(error)[:300]}") from error
+    return network, _judged(network, told, source, unused)
+
+
+def hub_filled(config: Any, family: Any, path: str, unused: tuple[str, ...] = ("pooler.",)) -> tuple[Any, Loaded]:
+    """A network of transformers with the weights of a single file, under any of the names its library has had for them.
+
+    Args:
+        config: the architecture.
+        family: as for `hub_network`.
+        path: file of weights.
+        unused: as for `hub_network`.
+
+    Raises:
+        BackboneError: no such file, or it belongs to another architecture.
+    """
+    import torch
+
+    weights = read_weights(Path(path).expanduser())
+    with quiet():
+        with torch.device("meta"):
+            cls = type(family.from_config(config))
+        network, told = cls.from_pretrained(
+            None, config=config, state_dict=weights, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True
+        )
+    return network, _judged(network, told, path, unused)
+
+
+def _judged(network: Any, told: Mapping[str, Any], source: str, unused: tuple[str, ...]) -> Loaded:
+    """Counts of what transformers tells about loading.
+
+    Raises:
+        BackboneError: too many tensors are missing.
+    """
+    mismatched = {item if isinstance(item, str) else item[0] for item in told.get("mismatched_keys") or []}
+    absent = {*told["missing_keys"], *mismatched}
+    wrong = sorted(n for n in absent if not n.startswith(unused))
     count = len(network.state_dict())
     if len(wrong) > (1 - LEAST_MATCHED) * count:
         raise BackboneError(
-            f"{folder}: {len(wrong)} of {count} tensors are missing from the checkpoint ({', '.join(wrong[:3])}); it is incomplete or of "
-            "another architecture"
+            f"{source} fits this architecture too little: {len(wrong)} of {count} tensors are missing from it or of another shape "
+            f"({', '.join(wrong[:3])}); it is incomplete or of another architecture"
         )
-    return network, Loaded(source, count - len(wrong), wrong, sorted(told["unexpected_keys"]))
+    return Loaded(source, count - len(absent), wrong, sorted(told["unexpected_keys"]))
+
+
+def save_hub(network: Any, weights: Mapping[str, torch.Tensor], folder: Path) -> None:
+    """Write a network of transformers in hub format, with `weights` under the network's own names."""
+    with quiet():
+        network.save_pretrained(str(folder), state_dict=dict(weights))
 
 
 @contextlib.contextmanager

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import threading
 import warnings
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from tunesmith.core.errors import RowError, require
+
+_FILTERS = threading.Lock()
 
 
 def read_picture(value: Any, column: str) -> Any:
@@ -26,15 +29,13 @@ def read_picture(value: Any, column: str) -> Any:
 
     if value is None:
         raise RowError("the picture is missing", column)
-    shown = f"<{len(value)} bytes>" if isinstance(value, bytes) else str(value)
-    if isinstance(value, str) and not Path(value).is_file():
-        raise RowError(f"the picture {shown} does not exist", column)
+    shown = f"<{len(value)} bytes>" if isinstance(value, bytes) else value if len(value) <= 200 else f"{value[:200]}..."
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(value) if isinstance(value, bytes) else value) as opened:
-                opened.load()
-                picture = ImageOps.exif_transpose(opened)
+        if isinstance(value, str) and not Path(value).is_file():
+            raise RowError(f"the picture {shown} does not exist", column)
+        with _opened(io.BytesIO(value) if isinstance(value, bytes) else value) as opened:
+            opened.load()
+            picture = ImageOps.exif_transpose(opened)
     except UnidentifiedImageError:
         raise RowError(f"{shown} is no picture that can be read", column) from None
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
@@ -44,14 +45,23 @@ def read_picture(value: Any, column: str) -> Any:
     return _rgb(picture)
 
 
+def _opened(source: Any) -> Any:
+    """The picture with its header read, unless it is too large. Filters of warnings belong to all threads: hence the lock."""
+    from PIL import Image
+
+    with _FILTERS, warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        return Image.open(source)
+
+
 def _rgb(picture: Any) -> Any:
-    """RGB; 16-bit and 32-bit grey is scaled to 8 bits instead of clipped, transparency is laid on white."""
+    """RGB; 16-bit and 32-bit grey is scaled to 8 bits instead of clipped, fractions of 1 likewise, transparency is laid on white."""
     if picture.mode in ("I;16", "I;16B", "I;16L", "I", "F"):
         import numpy as np
         from PIL import Image
 
-        values = np.asarray(picture, dtype=np.float64)
-        top = 65535.0 if values.max() > 255 else 255.0
+        values = np.nan_to_num(np.asarray(picture, dtype=np.float64))
+        top = 65535.0 if values.max() > 255 else 1.0 if picture.mode == "F" and values.max() <= 1 else 255.0
         return Image.fromarray((values.clip(0, top) / top * 255).astype("uint8")).convert("RGB")
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         from PIL import Image

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from tunesmith.backbones._vision import Library, Preprocessing
+    from tunesmith.backbones._library import Library, Preprocessing
 
 
 @final
@@ -33,6 +33,7 @@ class Image(Backbone):
     """Pictures through networks of timm, torchvision and transformers."""
 
     name: ClassVar[str] = "image"
+    augments: ClassVar[bool] = True
     source: str = field(default="timm:mobilenetv3_small_100", metadata={"help": "timm:NAME, torchvision:NAME, hub id or local folder"})
     columns: tuple[str, ...] = field(default=("image",), metadata={"help": "input column"})
     pooling: Literal["mean", "cls"] | None = field(
@@ -65,28 +66,17 @@ class Image(Backbone):
         return dataclasses.replace(own, **{key: value for key, value in told.items() if value is not None})
 
     def traits(self) -> set[str]:
-        import torch
-        from torch import nn
+        return set(self._traits)
 
-        with torch.device("meta"):
-            network = self.library.build()
-        held: dict[type[nn.Module], int] = {nn.Linear: 0, nn.Conv2d: 0}
-        norms = False
-        for module in network.modules():
-            norms = norms or isinstance(module, nn.LayerNorm)
-            for layer in held:
-                if isinstance(module, layer):
-                    held[layer] += sum(p.numel() for p in module.parameters())
-        attends = any("attn" in name or "attention" in name for name, _ in network.named_modules())
-        kind = "transformer" if attends and norms and held[nn.Linear] > held[nn.Conv2d] else "convolution"
-        return {"image", kind}
+    @functools.cached_property
+    def _traits(self) -> frozenset[str]:
+        return frozenset({"image", *_traits_of(_skeleton(self.library))})
 
     def open(self) -> nn.Module:
-        if self.scratch or self.weights:
-            network = self.library.build()
-            loaded = _checkpoints.Loaded("random weights", 0, [], [])
-            if self.weights:
-                loaded = _checkpoints.fill(network, _checkpoints.read_weights(Path(self.weights)), self.weights)
+        if self.weights:
+            network, loaded = self.library.filled(self.weights)
+        elif self.scratch:
+            network, loaded = self.library.build(), _checkpoints.Loaded("random weights", 0, [], [])
         else:
             network, loaded = self.library.pretrained()
         self.__dict__["_loaded"] = loaded
@@ -129,8 +119,14 @@ class Image(Backbone):
         before = network.training
         network.eval()
         device = next(network.parameters()).device
-        with torch.no_grad():
-            pooled = self.features(network, {"pixels": torch.zeros(1, 3, self.expected.size, self.expected.size, device=device)}).pooled
+        side = self.expected.size
+        try:
+            with torch.no_grad():
+                pooled = self.features(network, {"pixels": torch.zeros(1, 3, side, side, device=device)}).pooled
+        except (AssertionError, RuntimeError, ValueError) as error:  # what the three libraries raise for a size they were not built for
+            raise BackboneError(
+                f"{self.source} cannot read pictures of {side} x {side} pixels: {str(error)[:200]}; leave backbone.size out"
+            ) from error
         network.train(before)
         assert pooled is not None
         return int(pooled.shape[-1])
@@ -144,7 +140,7 @@ class Image(Backbone):
     def save_memory(self, network: nn.Module) -> None:
         model: Any = network
         if getattr(model, "supports_gradient_checkpointing", False):
-            model.gradient_checkpointing_enable({"use_reentrant": False})
+            model.activation_checkpointing_enable({"use_reentrant": False})
         elif hasattr(model, "set_grad_checkpointing"):
             model.set_grad_checkpointing(True)
         else:
@@ -174,3 +170,33 @@ class Image(Backbone):
         buffer = io.BytesIO()
         Pillow.fromarray(noise).save(buffer, format="PNG")
         return {self.columns[0]: buffer.getvalue()}
+
+
+def _skeleton(library: Library) -> nn.Module:
+    """The network without memory for its weights, where its library can build it so."""
+    import torch
+
+    try:
+        with torch.device("meta"):
+            return library.build()
+    except (NotImplementedError, RuntimeError):  # an architecture that computes with tensors while it is built
+        return library.build()
+
+
+def _traits_of(network: nn.Module) -> set[str]:
+    """What adapters ask for, read off a network."""
+    from torch import nn
+
+    sizes = {nn.Linear: 0, nn.Conv2d: 0}
+    traits = set()
+    for module in network.modules():
+        if isinstance(module, nn.LayerNorm):
+            traits.add("layer_norm")
+        if type(module) is nn.Linear:
+            traits.add("linear")
+        for layer in sizes:
+            if isinstance(module, layer):
+                sizes[layer] += sum(p.numel() for p in module.parameters())
+    attends = any("attn" in name or "attention" in name for name, _ in network.named_modules())
+    kind = "transformer" if attends and "layer_norm" in traits and sizes[nn.Linear] > sizes[nn.Conv2d] else "convolution"
+    return traits | {kind}

@@ -27,6 +27,17 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+Mode = Literal["mean", "cls", "last"]
+
+POOLING = Path("1_Pooling", "config.json")
+"""Where sentence-transformers keeps how tokens become one vector."""
+
+SENTENCE_MODES: dict[str, Mode] = {"cls_token": "cls", "mean_tokens": "mean", "lasttoken": "last"}
+PADDED_POSITIONS = ("camembert", "data2vec-text", "longformer", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl")
+"""Networks that number positions from the one after the padding token's number."""
+
+DECODERS = ("gpt2", "llama", "mistral", "qwen2", "qwen3", "opt", "gpt_neox", "bloom", "gemma")
+
 WORDS = ("river stone bright", "market price bond", "doctor ward fever")
 
 
@@ -38,7 +49,7 @@ class Text(Backbone):
     name: ClassVar[str] = "text"
     source: str = field(default="minilm", metadata={"help": "hub id, local folder in hub format, or minilm"})
     columns: tuple[str, ...] = field(default=("text",), metadata={"help": "input columns"})
-    pooling: Literal["mean", "cls", "last"] | None = field(default=None, metadata={"help": "how tokens become one vector"})
+    pooling: Mode | None = field(default=None, metadata={"help": "how tokens become one vector"})
     max_length: int | None = field(
         default=None, metadata={"help": "tokens of a text that are read; default: the checkpoint's, at most 256"}
     )
@@ -60,6 +71,15 @@ class Text(Backbone):
         return values
 
     @functools.cached_property
+    def architecture(self) -> Any:
+        """config.json as transformers reads it, with all defaults filled in."""
+        _ = self.config  # tells better of a missing file than transformers does
+        try:
+            return require("transformers", "text backbones").AutoConfig.from_pretrained(str(self.folder))
+        except (ValueError, OSError) as error:
+            raise BackboneError(f"{self.folder}/config.json describes no network that transformers knows: {str(error)[:200]}") from error
+
+    @functools.cached_property
     def tokenizer(self) -> Any:
         """The checkpoint's tokenizer, padding on the right."""
         transformers = require("transformers", "text backbones")
@@ -79,57 +99,51 @@ class Text(Backbone):
             return self.max_length
         own = self.folder / "sentence_bert_config.json"
         told = json.loads(own.read_text(encoding="utf-8")).get("max_seq_length") if own.is_file() else None
-        positions = self.config.get("max_position_embeddings") or self.config.get("n_positions") or 512
-        return int(told or min(256, positions - (2 if self.config.get("model_type") in ("roberta", "xlm-roberta", "camembert") else 0)))
+        positions = self.config.get("max_position_embeddings") or self.config.get("n_positions") or 0
+        if self.config.get("model_type") in PADDED_POSITIONS:
+            positions -= 1 + int(self.config.get("pad_token_id") or 0)
+        return int(told or min(256, positions if positions > 0 else 256))
 
     @functools.cached_property
-    def pooled_by(self) -> str:
+    def pooled_by(self) -> Mode:
         """Resolved pooling: `mean`, `cls` or `last`."""
         if self.pooling:
             return self.pooling
-        own = self.folder / "1_Pooling" / "config.json"
+        own = self.folder / POOLING
         if own.is_file():
-            told = json.loads(own.read_text(encoding="utf-8"))
-            modes = {"cls": "cls", "mean_tokens": "mean", "lasttoken": "last", "cls_token": "cls", "mean": "mean"}
-            for key, mode in modes.items():
-                if told.get(f"pooling_mode_{key}") or told.get("pooling_mode") == key:
-                    return mode
+            return _pooling_of(json.loads(own.read_text(encoding="utf-8")), own)
         if "decoder" in self.traits():
             return "last"
         return "cls" if self.tokenizer.cls_token else "mean"
 
     def traits(self) -> set[str]:
+        kind = self.config.get("model_type")
         decoder = self.config.get("is_decoder") or any("CausalLM" in a or "LMHead" in a for a in self.config.get("architectures") or [])
-        decoder = decoder or self.config.get("model_type") in (
-            "gpt2",
-            "llama",
-            "mistral",
-            "qwen2",
-            "qwen3",
-            "opt",
-            "gpt_neox",
-            "bloom",
-            "gemma",
-        )
-        decoder = decoder and self.config.get("model_type") not in ("bert", "roberta")
-        transposed = self.config.get("model_type") in ("gpt2", "openai-gpt", "imagegpt")
+        decoder = (decoder or kind in DECODERS) and kind not in ("bert", "roberta")
+        transposed = kind in ("gpt2", "openai-gpt", "imagegpt")
         return {"text", "transformer"} | ({"decoder"} if decoder else set()) | ({"transposed"} if transposed else set())
 
     def open(self) -> nn.Module:
         import torch
 
         transformers = require("transformers", "text backbones")
-        config = transformers.AutoConfig.from_pretrained(str(self.folder))
-        family = transformers.AutoModelForTextEncoding if config.is_encoder_decoder else transformers.AutoModel
-        if self.scratch or self.weights:
+        config = self.architecture
+        encoder = type(config) in transformers.MODEL_FOR_TEXT_ENCODING_MAPPING  # of T5 and kin the encoder alone
+        if config.is_encoder_decoder and not encoder:
+            raise BackboneError(f"{self.source} is an encoder with a decoder, of which the encoder cannot be taken alone; choose another")
+        family = transformers.AutoModelForTextEncoding if encoder else transformers.AutoModel
+        loaded = _checkpoints.Loaded("random weights", 0, [], [])
+        if self.weights:
+            network, loaded = _checkpoints.hub_filled(config, family, self.weights)
+        elif self.scratch:
             network = family.from_config(config, dtype=torch.float32)
-            loaded = _checkpoints.Loaded("random weights", 0, [], [])
-            if self.weights:
-                loaded = _checkpoints.fill(network, _renamed(network, self.weights), self.weights)
         else:
             network, loaded = _checkpoints.hub_network(self.folder, family, self.source)
         if getattr(network, "pooler", None) is not None:
             network.pooler = None
+        positions = _positions(network)
+        if positions is not None and self.length > positions:
+            raise BackboneError(f"backbone.max_length is {self.length}, but {self.source} has positions for {positions} tokens; lower it")
         self.__dict__["_loaded"] = loaded
         module: nn.Module = network
         return module
@@ -141,8 +155,10 @@ class Text(Backbone):
         texts = self._text(row)
         if not texts:
             raise RowError("the text is empty", ", ".join(self.columns))
-        if sum(map(len, texts)) > self.length:
-            tokens = len(self.tokenizer(*texts[:2] if len(texts) == 2 else ["\n".join(texts)], verbose=False)["input_ids"])
+        # a token is at least a byte, and four special ones are the most; so short texts need not be tokenized
+        if sum(len(text.encode()) for text in texts) + 4 > self.length:
+            given = self.encode(row)["text"]
+            tokens = len(self.tokenizer(*given, verbose=False)["input_ids"])
             if tokens > self.length:
                 return f"texts longer than {self.length} tokens, of which the rest is not read (--set backbone.max_length=N reads more)"
         return None
@@ -151,18 +167,21 @@ class Text(Backbone):
         texts = self._text(row)
         if not texts:
             raise RowError("the text is empty", ", ".join(self.columns))
-        return {"text": texts if len(self.columns) == 2 else ["\n".join(texts)]}
+        if len(self.columns) == 2:  # where one column is empty, so is the second segment
+            return {"text": [texts[0], texts[1] if len(texts) > 1 else ""]}
+        return {"text": ["\n".join(texts)]}
 
     def collate(self, items: Sequence[Encoded]) -> Batch:
         texts = [item["text"] for item in items]
+        # networks without segments would read their numbers as tokens (GPT-2) or refuse them
+        segments = int(getattr(self.architecture, "type_vocab_size", 0) or 0) > 1
+        options = {"max_length": self.length, "padding": True, "return_tensors": "pt", "return_token_type_ids": segments}
         if len(self.columns) == 2:
-            # the tokenizer's two segments; a row in which one column is empty has an empty second segment
-            pairs = [(t[0], t[1] if len(t) > 1 else "") for t in texts]
-            given = [list(side) for side in zip(*pairs, strict=True)]
+            given = [list(side) for side in zip(*texts, strict=True)]  # the tokenizer's two segments
             # only the longer segment is cut, so that a short title survives a long text
-            encoded = self.tokenizer(*given, truncation="longest_first", max_length=self.length, padding=True, return_tensors="pt")
+            encoded = self.tokenizer(*given, truncation="longest_first", **options)
         else:
-            encoded = self.tokenizer([t[0] for t in texts], truncation=True, max_length=self.length, padding=True, return_tensors="pt")
+            encoded = self.tokenizer([t[0] for t in texts], truncation=True, **options)
         return {key: encoded[key] for key in ("input_ids", "attention_mask", "token_type_ids") if key in encoded}
 
     def features(self, network: nn.Module, batch: Batch) -> Features:
@@ -193,16 +212,19 @@ class Text(Backbone):
         model: Any = network
         if not getattr(model, "supports_gradient_checkpointing", False):
             raise BackboneError(f"{self.source} cannot compute activations again; leave --gradient-checkpointing out")
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.activation_checkpointing_enable({"use_reentrant": False})
 
     def save(self, network: nn.Module, weights: Mapping[str, torch.Tensor], folder: Path) -> None:
-        model: Any = network
-        with _checkpoints.quiet():
-            model.save_pretrained(str(folder), state_dict=dict(weights))
+        _checkpoints.save_hub(network, weights, folder)
         self.tokenizer.save_pretrained(str(folder))
+        (folder / POOLING).parent.mkdir(exist_ok=True)
+        flags = {f"pooling_mode_{name}": mode == self.pooled_by for name, mode in SENTENCE_MODES.items()}
+        told = {"word_embedding_dimension": self.width(network), **flags}
+        (folder / POOLING).write_text(json.dumps(told, indent=2), encoding="utf-8")
+        (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": self.length}), encoding="utf-8")
 
     def moved(self, folder: Path) -> Text:
-        return dataclasses.replace(self, source=str(folder), weights=None, scratch=False)
+        return dataclasses.replace(self, source=str(folder), pooling=self.pooled_by, max_length=self.length, weights=None, scratch=False)
 
     def settings(self) -> dict[str, Any]:
         return {**dataclasses.asdict(self), "pooling": self.pooled_by, "max_length": self.length}
@@ -239,8 +261,22 @@ def pooled(tokens: torch.Tensor, mask: torch.Tensor, by: str, text_length: int) 
     return (tokens * weight).sum(1) / weight.sum(1).clamp(min=1e-9)
 
 
-def _renamed(network: nn.Module, path: str) -> dict[str, torch.Tensor]:
-    """Weights of a file, without the prefix (`bert.`) that a checkpoint with a head puts before the network's names."""
-    weights = _checkpoints.read_weights(Path(path))
-    prefix = str(getattr(network, "base_model_prefix", "")) + "."
-    return {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
+def _pooling_of(told: Mapping[str, Any], path: Path) -> Mode:
+    """Our word for the pooling a sentence-transformers folder asks for, in its older form (flags) or its newer one (a name)."""
+    modes: dict[str, Mode] = {**SENTENCE_MODES, "cls": "cls", "mean": "mean"}
+    wanted = told.get("pooling_mode") or [
+        key.removeprefix("pooling_mode_") for key in told if key.startswith("pooling_mode_") and told[key]
+    ]
+    wanted = [wanted] if isinstance(wanted, str) else list(wanted)
+    if len(wanted) != 1 or wanted[0] not in modes:
+        raise BackboneError(f"{path} asks for the pooling {', '.join(wanted) or 'none'}, which is not known; choose backbone.pooling")
+    return modes[wanted[0]]
+
+
+def _positions(network: nn.Module) -> int | None:
+    """Tokens a network has learned positions for; None where positions are computed."""
+    for name, module in network.named_modules():
+        if name.rsplit(".", 1)[-1] in ("position_embeddings", "wpe") and hasattr(module, "num_embeddings"):
+            padding = getattr(module, "padding_idx", None)  # RoBERTa and kin count from the one after it
+            return int(module.num_embeddings) - (0 if padding is None else int(padding) + 1)
+    return None

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunesmith.core import registry
 from tunesmith.core.contracts import Adapter, Backbone, Prediction, Row, Task
-from tunesmith.core.errors import BundleError
+from tunesmith.core.errors import BundleError, TunesmithError
 from tunesmith.core.files import atomic, read_json, sha256, to_json
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ def save(
         }
         (part / "bundle.json").write_text(to_json({"format": FORMAT, **about, **parts}), encoding="utf-8")
         files = sorted(p for p in part.rglob("*") if p.is_file())
+        for file in files:
+            file.chmod(0o644)  # some libraries write for their own user only, and a bundle is there to be passed on
         (part / "checksums.json").write_text(to_json({str(p.relative_to(part)): sha256(p) for p in files}), encoding="utf-8")
 
 
@@ -84,7 +86,8 @@ def _bare(model: Model) -> Any:
 
 def _without_place(settings: dict[str, Any]) -> dict[str, Any]:
     """Settings without the paths of the machine that trained."""
-    return {key: value for key, value in settings.items() if key not in ("source", "weights", "scratch")}
+    kept = {key: value for key, value in settings.items() if key not in ("source", "weights", "scratch")}
+    return {key: _without_place(value) if isinstance(value, dict) else value for key, value in kept.items()}
 
 
 def _plain_row(row: Row) -> dict[str, Any]:
@@ -157,6 +160,6 @@ def load(folder: Path) -> Bundle:
         if about["adapter"]["saved"]:
             adapter.load(model, folder / "adapter")
         model.head.load_state_dict(load_file(folder / "head.safetensors"))
-    except (RuntimeError, KeyError) as error:
+    except (RuntimeError, KeyError, TunesmithError) as error:
         raise BundleError(f"the bundle {folder} cannot be rebuilt: {error}") from error
     return Bundle(folder, model.eval(), task, about)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 
 
 def is_number(text: str) -> bool:
-    """Whether a text is a decimal number."""
+    """Whether a text is a finite decimal number."""
     try:
-        float(text)
+        return math.isfinite(float(text)) and "_" not in text
     except ValueError:
         return False
-    return True
 
 
 def split_labels(value: str, separators: Sequence[str] = ("|", ";")) -> list[str]:

@@ -70,10 +70,24 @@ class Backbone(ABC):
     """A pretrained network's description and code: how its modality becomes tensors, and features.
 
     The weights live in the module that `open` returns; every other method takes it as an argument, so that an adapter may wrap it.
+
+    Attributes:
+        augments: whether `encode` changes a row at random where it is given an `rng`.
+        columns: the input columns.
     """
 
     name: ClassVar[str]
+    augments: ClassVar[bool] = False
     columns: tuple[str, ...]
+
+    @classmethod
+    def options_for(cls, kinds: Mapping[str, str]) -> dict[str, Any]:
+        """The fields that follow from the input columns.
+
+        Args:
+            kinds: input column -> `text` or `image`, in order.
+        """
+        return {"columns": list(kinds)}
 
     @abstractmethod
     def open(self) -> nn.Module:
@@ -148,7 +162,11 @@ class Backbone(ABC):
 
     @abstractmethod
     def traits(self) -> set[str]:
-        """What adapters ask for before anything is loaded: `text`, `image`, `transformer`, `convolution`, `decoder`."""
+        """What adapters ask for before anything is loaded.
+
+        `text`, `image` or `fusion`; `transformer` or `convolution`; where they hold `decoder`, `transposed` (linear layers stored as
+        GPT-2 does), `linear` and `layer_norm` (layers of that kind in a convolutional network).
+        """
 
     @abstractmethod
     def sample(self, code: int, rng: Random) -> dict[str, Any]:
@@ -249,8 +267,8 @@ class Task(ABC):
         """Fresh scores."""
 
     @abstractmethod
-    def monitor(self) -> tuple[str, str]:
-        """The validation metric that decides, and `max` or `min`."""
+    def directions(self) -> dict[str, str]:
+        """Scores of `metrics` that can decide which weights are kept, each with `max` or `min`, the default one first."""
 
     @abstractmethod
     def baseline(self, raws: Sequence[Any]) -> Prediction:

@@ -30,7 +30,7 @@ def disk_errors(path: Path) -> Iterator[None]:
                 f"the disk is full while writing {path} ({free / 1e6:.1f} MB free); free some space or choose another folder with --out. "
                 "What was written before is intact."
             ) from error
-        if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        if isinstance(error, OSError) and _is_refused(path, error):
             raise OutputError(f"{path} cannot be written ({error.strerror}); choose another folder with --out") from error
         raise
 
@@ -42,6 +42,27 @@ def _is_full(path: Path, error: Exception) -> bool:
     if "No space left" in text or "os error 28" in text or "Disk quota" in text:
         return True
     return "PytorchStreamWriter failed" in text and shutil.disk_usage(_existing_parent(path)).free < 1 << 24
+
+
+def _is_refused(path: Path, error: OSError) -> bool:
+    """Whether the place itself cannot be written, as opposed to another file that was read on the way."""
+    if error.errno not in (
+        errno.EACCES,
+        errno.EROFS,
+        errno.EPERM,
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.ENAMETOOLONG,
+        errno.EEXIST,
+    ):
+        return False
+    named = error.filename
+    return named is None or str(path.absolute().parent).startswith(str(Path(str(named)).absolute())) or _inside(Path(str(named)), path)
+
+
+def _inside(named: Path, path: Path) -> bool:
+    return path.absolute().parent in [named.absolute(), *named.absolute().parents]
 
 
 def _existing_parent(path: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from typing import Any
 
 import torch
 from torch import nn
@@ -49,6 +50,8 @@ class Model(nn.Module):
         """
         super().train(mode)
         if mode:
+            if not any(p.requires_grad for p in self.network.parameters()):
+                self.network.eval()
             for block in self.blocks():
                 if not any(p.requires_grad for p in block.parameters()):
                     block.eval()
@@ -64,3 +67,12 @@ class Model(nn.Module):
     def trainable(self) -> dict[str, nn.Parameter]:
         """Parameters that may change, by name."""
         return {name: p for name, p in self.named_parameters() if p.requires_grad}
+
+
+def to_device(value: Any, device: torch.device) -> Any:
+    """Tensors of a nested batch on a device; everything else as it is."""
+    if isinstance(value, torch.Tensor):
+        return value.to(device, non_blocking=True)
+    if isinstance(value, dict):
+        return {key: to_device(item, device) for key, item in value.items()}
+    return value

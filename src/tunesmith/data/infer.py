@@ -6,6 +6,7 @@ that two readings fit equally well is refused with a question instead.
 
 from __future__ import annotations
 
+import datetime
 import itertools
 from collections import Counter
 from collections.abc import Iterable
@@ -13,9 +14,10 @@ from dataclasses import dataclass, field
 
 from tunesmith.core.cells import is_number, split_labels
 from tunesmith.core.errors import DataError, UnknownNameError
-from tunesmith.data.readers import PICTURES, Value
+from tunesmith.data.readers import PICTURES
 from tunesmith.data.sources import SPLITS
 from tunesmith.data.table import Table
+from tunesmith.data.values import Value
 from tunesmith.recipe import DataRecipe
 
 SAMPLE = 5000
@@ -34,9 +36,10 @@ class Decision:
 
 @dataclass
 class Columns:
-    """What the columns mean."""
+    """What the columns mean; `kinds` says of each input whether it holds `text` or `image`."""
 
     inputs: list[str]
+    kinds: dict[str, str]
     modality: str
     label: list[str]
     task: str
@@ -45,11 +48,11 @@ class Columns:
 
 
 def kind_of(values: Iterable[Value]) -> str:
-    """What a column holds: `image`, `number`, `text`, `category` or `empty`.
+    """What a column holds: `image`, `number`, `date`, `text`, `category` or `empty`.
 
     Example:
-        >>> kind_of(["a.png", "b.png"]), kind_of(["1", "2.5", None]), kind_of(["red", "red", "blue"])
-        ('image', 'number', 'category')
+        >>> kind_of(["a.png", "b.png"]), kind_of(["1", "2.5", None]), kind_of(["red", "red", "blue"]), kind_of(["2024-01-31"])
+        ('image', 'number', 'category', 'date')
     """
     seen = [value for value in values if value not in (None, "")]
     if not seen:
@@ -61,11 +64,21 @@ def kind_of(values: Iterable[Value]) -> str:
         return "image"
     if all(is_number(text) for text in texts):
         return "number"
+    if all(_is_date(text) for text in texts):
+        return "date"
     longest = max(len(text) for text in texts)
     distinct = len(set(texts))
     if distinct <= max(2, 0.2 * len(texts)) and longest <= 60:
         return "category"
     return "text"
+
+
+def _is_date(text: str) -> bool:
+    try:
+        datetime.datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def infer(table: Table, recipe: DataRecipe, task: str | None) -> Columns:
@@ -83,19 +96,22 @@ def infer(table: Table, recipe: DataRecipe, task: str | None) -> Columns:
     for name in [*(recipe.inputs or []), *(recipe.label or []), *filter(None, [recipe.group, recipe.time])]:
         if name not in table.columns:
             raise UnknownNameError("column", name, table.columns)
+    used = Counter([*(recipe.inputs or []), *(recipe.label or [])])
+    if used and used.most_common(1)[0][1] > 1:
+        raise DataError(f"column '{used.most_common(1)[0][0]}' is named twice in --inputs and --label; a column is an input or the label")
     sample = {name: list(itertools.islice(table.column(name), SAMPLE)) for name in table.columns}
     decisions: list[Decision] = []
     split = _split_column(sample, recipe, decisions)
     label = recipe.label or [_label_column(sample, len(table), recipe, split, decisions)]
     if recipe.label:
         decisions.append(Decision("label", ", ".join(label), "as given", "--label"))
-    inputs, modality = _inputs(sample, recipe, {*label, split, recipe.group, recipe.time}, decisions)
+    kinds, modality = _inputs(sample, recipe, {*label, split, recipe.group, recipe.time}, decisions)
     if task is None:
         task, why = task_of(table, label)
         decisions.append(Decision("task", task, why, "--task"))
     else:
         decisions.append(Decision("task", task, "as given", "--task"))
-    return Columns(inputs, modality, label, task, split, decisions)
+    return Columns(list(kinds), kinds, modality, label, task, split, decisions)
 
 
 def _split_column(sample: dict[str, list[Value]], recipe: DataRecipe, decisions: list[Decision]) -> str | None:
@@ -127,7 +143,10 @@ def _label_column(sample: dict[str, list[Value]], rows: int, recipe: DataRecipe,
     raise DataError(f"which column is the label? Columns: {', '.join(sample)}; {why}. Name it with --label COLUMN")
 
 
-def _inputs(sample: dict[str, list[Value]], recipe: DataRecipe, taken: set[str | None], decisions: list[Decision]) -> tuple[list[str], str]:
+def _inputs(
+    sample: dict[str, list[Value]], recipe: DataRecipe, taken: set[str | None], decisions: list[Decision]
+) -> tuple[dict[str, str], str]:
+    """Inputs with their kinds, and the modality they make together."""
     kinds = {name: kind_of(values) for name, values in sample.items()}
     if recipe.inputs:
         found = {"image" if kinds[name] == "image" else "text" for name in recipe.inputs}
@@ -152,7 +171,8 @@ def _inputs(sample: dict[str, list[Value]], recipe: DataRecipe, taken: set[str |
         decisions.append(Decision("inputs", ", ".join(inputs), why + (f"; not used: {', '.join(unused)}" if unused else ""), "--inputs"))
     modality = recipe.modality or ("fusion" if len(found) > 1 else found.pop())
     decisions.append(Decision("modality", modality, "as given" if recipe.modality else "from the inputs", "--modality"))
-    return inputs, modality
+    told_kind = {name: modality if modality in ("text", "image") else "image" if kinds[name] == "image" else "text" for name in inputs}
+    return told_kind, modality
 
 
 def _shown(kind: str) -> str:

@@ -8,6 +8,7 @@ used goes to `BadRows`.
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tunesmith.core.contracts import Backbone, Task
 from tunesmith.core.errors import DataError, RowError
@@ -40,6 +42,7 @@ class Read:
     described: str
     name: str
     reading_errors: list[BadRow] = field(default_factory=list)
+    reading_notes: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -57,16 +60,31 @@ def read(recipe: DataRecipe, data: Any, path: Path) -> Read:
     source = open_source(data, recipe.encoding, recipe.delimiter)
     bad = BadRows()
     table, part_splits = build(source, path, bad)
-    return Read(table, part_splits, bad, source.described, source.name, list(bad.named))
+    return Read(table, part_splits, bad, source.described, source.name, list(bad.named), list(table.notes))
+
+
+def facts(was: Read) -> dict[str, Any]:
+    """What `restored` needs beside the Arrow file, as plain JSON."""
+    return {
+        "columns": was.table.columns,
+        "files": [[name, str(root)] for name, root in was.table.files],
+        "path_columns": was.table.path_columns,
+        "part_splits": was.part_splits,
+        "described": was.described,
+        "name": was.name,
+        "notes": was.reading_notes,
+        "bad_rows": [dataclasses.asdict(bad) for bad in was.reading_errors],
+    }
 
 
 def restored(path: Path, stored: dict[str, Any]) -> Read:
-    """What `read` gave, from its Arrow file and the facts a run stored beside it."""
+    """What `read` gave, from its Arrow file and what `facts` gave."""
     bad = BadRows()
     for item in stored["bad_rows"]:
         bad.add(**item)
     table = open_table(path, stored["columns"], [(name, Path(root)) for name, root in stored["files"]], stored["path_columns"])
-    return Read(table, stored["part_splits"], bad, stored["described"], stored["name"], list(bad.named))
+    table.notes.extend(stored["notes"])
+    return Read(table, stored["part_splits"], bad, stored["described"], stored["name"], list(bad.named), stored["notes"])
 
 
 def audit(table: Table, task: Task, backbone: Backbone, bad: BadRows, threads: int = 2) -> tuple[list[int], list[Any]]:
@@ -110,24 +128,24 @@ def divide(was: Read, split_column: str | None, recipe: DataRecipe, task: Task, 
     """
     table, bad = was.table, was.bad
     rows, raws = audit(table, task, backbone, bad)
-    times = _times(table, rows, raws, recipe, bad)
+    _keep_placed(table, rows, raws, split_column, recipe, bad)
     if not rows:
         raise DataError(f"no usable row is left; {bad.summary()}")
+    _no_part_lost(table, rows, bad)
     bad.check(len(rows), recipe.max_bad_rows)
     decisions: list[Decision] = []
     names = _given(was, rows, split_column, recipe)
     if names is None:
-        rows, raws, times = _without_rare(table, rows, raws, times, task, recipe, bad)
-    cutter = _Cutter(table, recipe, task, seed, np.asarray(rows), raws, times)
+        rows, raws = _without_rare(table, rows, raws, task, recipe, bad)
+    cutter = _Cutter(table, recipe, task, seed, np.asarray(rows), raws)
     if names is not None:
         splits = cutter.complete({n: np.flatnonzero(names == n) for n in NAMES}, decisions)
     else:
         wanted = shares(recipe.split) if recipe.split else DEFAULT_SHARES
         splits = dict(zip(NAMES, cutter.cut(np.arange(len(rows)), wanted), strict=True))
         decisions.append(Decision("split", cutter.shown(wanted), cutter.why(), "--split, --group, --time"))
-    if recipe.limit and len(splits["train"]) > recipe.limit:
-        part = recipe.limit / len(splits["train"])
-        splits["train"] = cutter.cut(splits["train"], (part, 1 - part), by="class")[0]
+    if recipe.limit is not None and len(splits["train"]) > recipe.limit:
+        splits["train"] = cutter.limited(splits["train"], recipe.limit)
     fitted = task.fit([raws[i] for i in splits["train"]])
     targets: dict[int, Any] = {}
     result: dict[str, Rows] = {}
@@ -145,31 +163,65 @@ def divide(was: Read, split_column: str | None, recipe: DataRecipe, task: Task, 
                 f"the {name} split is empty" + (f"; {bad.summary()}" if bad.total else "; give more rows, or other --split shares")
             )
     bad.check(sum(map(len, result.values())), recipe.max_bad_rows)
+    _note_shared(table, result, backbone.columns)
     return Divided(result, fitted, targets, decisions)
 
 
-def _times(table: Table, rows: list[int], raws: list[Any], recipe: DataRecipe, bad: BadRows) -> list[float]:
-    """Moments of the rows where `time` is named; rows without a readable one are dropped from the lists and reported."""
-    if not recipe.time:
-        return []
-    times: list[float] = []
+def _no_part_lost(table: Table, rows: list[int], bad: BadRows) -> None:
+    """Refuse a file or folder without any usable row: as a rule it lacks a column."""
+    used = {table.part(number) for number in rows} if len(table.files) > 1 else {0}
+    for name in (name for part, (name, _) in enumerate(table.files) if part not in used):
+        reason = next((item.reason for item in bad.named if item.file == name), "they say no split, group or time")
+        raise DataError(f"no row of {name} can be used ({reason}); does it have the columns {', '.join(table.columns)}?")
+
+
+def _note_shared(table: Table, splits: dict[str, Rows], columns: Sequence[str]) -> None:
+    """Note how many test rows repeat a training row (values are compared; two copies of a picture file are two pictures)."""
+
+    def values(number: int) -> int:
+        return hash(tuple(table.cell(number, column) for column in columns))
+
+    known = {values(int(number)) for number in splits["train"]}
+    shared = sum(values(int(number)) in known for number in splits["test"])
+    if shared:
+        table.notes.append(
+            f"{shared} of {len(splits['test'])} test rows hold the same input as a training row, so the test flatters the model; "
+            "take repeated rows out, or keep them on one side with --group"
+        )
+
+
+def _keep_placed(table: Table, rows: list[int], raws: list[Any], split_column: str | None, recipe: DataRecipe, bad: BadRows) -> None:
+    """Take rows out of the lists, and report them, that do not say which split, group or time they belong to."""
+    if not (split_column or recipe.group or recipe.time):
+        return
     keep = 0
     for number, raw in zip(list(rows), list(raws), strict=True):
         try:
-            times.append(splitting.moment(table.cell(number, recipe.time), recipe.time))
+            if split_column:
+                _split_named(table.cell(number, split_column), split_column)
+            if recipe.group and table.cell(number, recipe.group) is None:
+                raise RowError("the group is missing", recipe.group)
+            if recipe.time:
+                splitting.moment(table.cell(number, recipe.time), recipe.time)
         except RowError as error:
             note_bad(table, number, error, bad)
             continue
         rows[keep], raws[keep] = number, raw
         keep += 1
     del rows[keep:], raws[keep:]
-    return times
+
+
+def _split_named(value: Any, column: str) -> str:
+    name = str(value or "").strip().lower()
+    if name not in SPLITS:
+        raise RowError(f"{value!r} is no split; splits are train, validation and test", column)
+    return SPLITS[name]
 
 
 def _given(was: Read, rows: list[int], split_column: str | None, recipe: DataRecipe) -> Any:
     """Name of the split of each row where the data came divided, else None."""
     if split_column:
-        return np.asarray([SPLITS.get(str(was.table.cell(n, split_column)).lower(), "train") for n in rows])
+        return np.asarray([_split_named(was.table.cell(n, split_column), split_column) for n in rows])
     if any(was.part_splits) and recipe.split in (None, "given"):
         return np.asarray([was.part_splits[was.table.part(n)] for n in rows])
     if recipe.split == "given":
@@ -178,12 +230,14 @@ def _given(was: Read, rows: list[int], split_column: str | None, recipe: DataRec
 
 
 def _without_rare(
-    table: Table, rows: list[int], raws: list[Any], times: list[float], task: Task, recipe: DataRecipe, bad: BadRows
-) -> tuple[list[int], list[Any], list[float]]:
+    table: Table, rows: list[int], raws: list[Any], task: Task, recipe: DataRecipe, bad: BadRows
+) -> tuple[list[int], list[Any]]:
     counts = Counter(task.stratum(raw) for raw in raws)
     rare = {name: count for name, count in counts.items() if count < len(NAMES)}
     if not rare or recipe.group or recipe.time:
-        return rows, raws, times
+        return rows, raws
+    if len(counts) == 1:
+        raise DataError(f"{len(rows)} usable row{'s' * (len(rows) > 1)} cannot make train, validation and test; collect more")
     if len(counts) - len(rare) < 2 or recipe.rare_classes == "error":
         shown = ", ".join(f"{name!r} ({count} row{'s' * (count > 1)})" for name, count in sorted(rare.items())[:5])
         raise DataError(
@@ -193,10 +247,11 @@ def _without_rare(
     keep = []
     for i, raw in enumerate(raws):
         if task.stratum(raw) in rare:
-            note_bad(table, rows[i], RowError(f"class {task.stratum(raw)!r} is too small and was dropped (--rare-classes drop)"), bad)
+            error = RowError(f"class {task.stratum(raw)!r} is too small and was dropped (--rare-classes drop)")
+            note_bad(table, rows[i], error, bad, asked=True)
         else:
             keep.append(i)
-    return [rows[i] for i in keep], [raws[i] for i in keep], times
+    return [rows[i] for i in keep], [raws[i] for i in keep]
 
 
 @dataclass
@@ -209,17 +264,28 @@ class _Cutter:
     seed: int
     rows: Rows
     raws: Sequence[Any]
-    times: Sequence[float]
 
-    def cut(self, where: Rows, wanted: Sequence[float], by: str | None = None) -> list[Rows]:
+    def cut(self, where: Rows, wanted: Sequence[float]) -> list[Rows]:
         """Parts of the positions `where` with the wanted shares."""
-        strata = np.asarray([self.task.stratum(self.raws[i]) for i in where])
-        if self.recipe.group and by is None:
+        strata = self._strata(where)
+        if self.recipe.group:
             groups = np.asarray([str(self.table.cell(int(self.rows[i]), self.recipe.group)) for i in where])
             return splitting.grouped(where, strata, groups, wanted, self.seed)
-        if self.recipe.time and by is None:
-            return splitting.by_time(where, np.asarray([self.times[i] for i in where]), wanted)
+        if self.recipe.time:
+            cells = (self.table.cell(int(self.rows[i]), self.recipe.time) for i in where)
+            return splitting.by_time(where, np.asarray([splitting.moment(cell, self.recipe.time) for cell in cells]), wanted)
         return splitting.stratified(where, strata, wanted, self.seed)
+
+    def limited(self, where: Rows, limit: int) -> Rows:
+        """At most `limit` of the positions `where`, every class in proportion and none left out."""
+        strata = self._strata(where)
+        classes = len(np.unique(strata))
+        if limit < classes:
+            raise DataError(f"--limit {limit} is less than one training row for each of the {classes} classes; allow at least {classes}")
+        return splitting.stratified(where, strata, (limit / len(where), 1 - limit / len(where)), self.seed)[0]
+
+    def _strata(self, where: Rows) -> npt.NDArray[Any]:
+        return np.asarray([self.task.stratum(self.raws[i]) for i in where])
 
     def complete(self, splits: dict[str, Rows], decisions: list[Decision]) -> dict[str, Rows]:
         """Given splits, with the missing ones cut from the training rows."""

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tunesmith.core.errors import DataError, require
 from tunesmith.data.readers import PICTURES, TABLES, FolderReader, MemoryReader, Reader, reader_of
+from tunesmith.data.values import distinct
 
 SPLITS = {
     "train": "train",
@@ -37,11 +38,12 @@ class Part:
 
 @dataclass(frozen=True)
 class Source:
-    """All parts, and what was seen in words."""
+    """All parts, what was seen in words, and what was seen but is not used."""
 
     parts: list[Part]
     described: str
     name: str
+    notes: list[str] = field(default_factory=list)
 
 
 def open_source(data: Any, encoding: str = "utf-8", delimiter: str | None = None) -> Source:
@@ -58,11 +60,17 @@ def open_source(data: Any, encoding: str = "utf-8", delimiter: str | None = None
     if isinstance(data, str | Path):
         data = [data]
     if isinstance(data, dict):
-        parts = [Part(_memory(value), _split_name(str(key))) for key, value in data.items()]
-        return Source(parts, f"rows in memory for {', '.join(p.split or '' for p in parts)}", "rows")
+        parts = [_in_memory_part(value, _split_name(str(key)), encoding, delimiter) for key, value in data.items()]
+        return Source(parts, f"data for {', '.join(p.split or '' for p in parts)}", "rows")
     if isinstance(data, list | tuple) and data and all(isinstance(item, str | Path) for item in data):
         return _from_paths([str(item) for item in data], encoding, delimiter)
     return Source([Part(_memory(data))], "rows in memory", "rows")
+
+
+def _in_memory_part(value: Any, split: str, encoding: str, delimiter: str | None) -> Part:
+    if isinstance(value, str | Path):
+        return _one_part(Path(value), split, encoding, delimiter)
+    return Part(_memory(value), split)
 
 
 def _split_name(name: str) -> str:
@@ -72,7 +80,8 @@ def _split_name(name: str) -> str:
 
 
 def _memory(data: Any) -> Reader:
-    if hasattr(data, "to_dict") and hasattr(data, "columns"):  # pandas
+    if hasattr(data, "itertuples") and hasattr(data, "columns"):  # pandas
+        distinct([str(name) for name in data.columns], "the DataFrame")
         return MemoryReader(lambda: (dict(zip(data.columns, row, strict=True)) for row in data.itertuples(index=False, name=None)))
     if hasattr(data, "features") and hasattr(data, "cast_column"):
         return _dataset_reader(data, "dataset")
@@ -88,6 +97,8 @@ def _from_paths(paths: list[str], encoding: str, delimiter: str | None) -> Sourc
         raise DataError(f"{len(paths)} files were given; at most three are read: train, validation, test")
     name = Path(paths[0]).stem
     if len(paths) > 1:
+        if len({Path(path).resolve() for path in paths}) < len(paths):
+            raise DataError(f"one file was given for two splits ({', '.join(paths)}); a test on the training rows would prove nothing")
         splits = ("train", "test") if len(paths) == 2 else ("train", "validation", "test")
         parts = [_one_part(Path(path), split, encoding, delimiter) for path, split in zip(paths, splits, strict=True)]
         return Source(parts, " and ".join(f"{path} for {part.split}" for path, part in zip(paths, parts, strict=True)), name)
@@ -115,7 +126,8 @@ def _from_folder(folder: Path, encoding: str, delimiter: str | None) -> Source:
     if any(split == "train" for _, split in named):
         parts = [Part(reader_of(table, encoding, delimiter), split) for table, split in named if split]
         used = ", ".join(f"{table.name} for {split}" for table, split in named if split)
-        return Source(parts, f"a folder of tables, {folder}: {used}", folder.name)
+        rest = [table.name for table, split in named if not split]
+        return Source(parts, f"a folder of tables, {folder}: {used}", folder.name, _unused(rest))
     if len(tables) == 1:
         return Source([Part(reader_of(tables[0], encoding, delimiter))], f"a folder with one table, {tables[0]}", folder.name)
     if tables:
@@ -136,14 +148,26 @@ def _from_picture_folder(folder: Path) -> Source:
     splits = [(p, SPLITS[p.name.lower()]) for p in folders if p.name.lower() in SPLITS]
     if any(split == "train" for _, split in splits):
         parts = [Part(FolderReader(p), split) for p, split in splits]
-        return Source(parts, f"folders of pictures per class in {', '.join(p.name for p, _ in splits)}, {folder}", folder.name)
+        rest = _unused([p.name for p in folders if p.name.lower() not in SPLITS])
+        empty = [note for p, _ in splits for note in _empty_classes(p)]
+        used = ", ".join(p.name for p, _ in splits)
+        return Source(parts, f"folders of pictures per class in {used}, {folder}", folder.name, rest + empty)
     if any(_has_pictures(p) for p in folders):
-        return Source([Part(FolderReader(folder))], f"one folder of pictures per class, {folder}", folder.name)
+        return Source([Part(FolderReader(folder))], f"one folder of pictures per class, {folder}", folder.name, _empty_classes(folder))
     inside = ", ".join(sorted(p.name for p in folder.iterdir())[:6]) or "nothing"
     raise DataError(
         f"{folder} holds no data tunesmith knows (it holds {inside}); expected one folder of pictures per class, "
         f"a table ({', '.join(TABLES)}), tables called train/validation/test, or a saved Hugging Face dataset"
     )
+
+
+def _unused(names: list[str]) -> list[str]:
+    return [f"not used, because the name says no split: {', '.join(names)}"] if names else []
+
+
+def _empty_classes(folder: Path) -> list[str]:
+    names = [p.name for p in sorted(folder.iterdir()) if p.is_dir() and not p.name.startswith(".") and not _has_pictures(p)]
+    return [f"no picture in the folder {folder.name}/{name}: there is no such class" for name in names]
 
 
 def _has_pictures(folder: Path) -> bool:
@@ -168,12 +192,14 @@ def _from_hub(name: str) -> Source:
 
 
 def _from_datasets(loaded: Any, described: str, name: str) -> Source:
-    if hasattr(loaded, "keys"):
-        parts = [Part(_dataset_reader(dataset, key), SPLITS.get(key.lower())) for key, dataset in loaded.items()]
-        parts = [part for part in parts if part.split] or parts[:1]
-    else:
-        parts = [Part(_dataset_reader(loaded, name))]
-    return Source(parts, described, name)
+    if not hasattr(loaded, "keys"):
+        return Source([Part(_dataset_reader(loaded, name))], described, name)
+    if len(loaded) == 1:
+        return Source([Part(_dataset_reader(dataset, key)) for key, dataset in loaded.items()], described, name)
+    parts = [Part(_dataset_reader(dataset, key), SPLITS[key.lower()]) for key, dataset in loaded.items() if key.lower() in SPLITS]
+    if not any(part.split == "train" for part in parts):
+        raise DataError(f"{described} holds {', '.join(loaded)} and none is called train; save the one to use by itself")
+    return Source(parts, described, name, _unused([key for key in loaded if key.lower() not in SPLITS]))
 
 
 def _dataset_reader(dataset: Any, label: str) -> Reader:
@@ -181,14 +207,26 @@ def _dataset_reader(dataset: Any, label: str) -> Reader:
 
 
 def _dataset_rows(dataset: Any) -> Any:
-    """Rows of a `datasets.Dataset`, with class numbers as their names and pictures undecoded."""
+    """Rows of a `datasets.Dataset` with class numbers as their names, and with pictures and sounds undecoded."""
     datasets = require("datasets", "reading a Hugging Face dataset")
+    dataset = dataset.with_format(None)
     for column, feature in dataset.features.items():
-        if isinstance(feature, datasets.Image):
-            dataset = dataset.cast_column(column, datasets.Image(decode=False))
-    names = {c: f.names for c, f in dataset.features.items() if isinstance(f, datasets.ClassLabel)}
+        if isinstance(feature, datasets.Image | datasets.Audio):
+            dataset = dataset.cast_column(column, type(feature)(decode=False))
+    names = {column: found for column, feature in dataset.features.items() if (found := _class_names(feature))}
     for row in dataset:
         for column, classes in names.items():
             value = row[column]
-            row[column] = classes[value] if value is not None and 0 <= value < len(classes) else None
+            many = isinstance(value, list)
+            row[column] = [_class_name(item, classes) for item in value] if many else _class_name(value, classes)
         yield row
+
+
+def _class_names(feature: Any) -> list[str] | None:
+    """Names of the classes of a column of classes, or of lists of them."""
+    found: list[str] | None = getattr(getattr(feature, "feature", feature), "names", None)
+    return found
+
+
+def _class_name(value: Any, classes: list[str]) -> str | None:
+    return classes[value] if value is not None and 0 <= value < len(classes) else None

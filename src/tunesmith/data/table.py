@@ -1,7 +1,7 @@
 """Rows on disk as an Arrow file, memory-mapped: any row by its number, whatever their count, in constant memory.
 
-Two columns of our own stand beside the user's: `#file` (which part) and `#where` (line or row in it), so that every message can
-name the row as its owner knows it.
+Two columns of our own stand before the user's: `#file` (which part) and `#where` (line or row in it), so that every message can name
+the row as its owner knows it. Columns are found by their position, so that the user's may be called the same.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ from typing import Any
 from tunesmith.core.errors import DataError, RowError, require
 from tunesmith.core.files import atomic
 from tunesmith.data.bad_rows import BadRows
-from tunesmith.data.readers import Located, Value
+from tunesmith.data.readers import Reader
 from tunesmith.data.sources import Source
+from tunesmith.data.values import Located, Value
 
 CHUNK = 2048
+OWN = 2
+"""How many columns of our own stand before the user's."""
 
 
 def chunks(rows: Iterator[Located], size: int = CHUNK) -> Iterator[list[Located]]:
@@ -68,29 +71,33 @@ class Table:
     def __getitem__(self, number: int) -> dict[str, Any]:
         """The row's values by column."""
         batch, offset = self._find(number)
-        row = {name: batch.column(name)[offset].as_py() for name in self.columns}
-        return with_paths(row, self.files[batch.column("#file")[offset].as_py()][1], self.path_columns)
+        row = {name: batch.column(place)[offset].as_py() for place, name in enumerate(self.columns, start=OWN)}
+        return with_paths(row, self.files[batch.column(0)[offset].as_py()][1], self.path_columns)
 
     def cell(self, number: int, column: str) -> Value:
         """One value."""
         batch, offset = self._find(number)
-        value: Value = batch.column(column)[offset].as_py()
+        value: Value = batch.column(self._place(column))[offset].as_py()
         return value
 
     def column(self, name: str) -> Iterator[Value]:
         """All values of a column, in order, one chunk in memory at a time."""
+        place = self._place(name)
         for batch in self._batches:
-            yield from batch.column(name).to_pylist()
+            yield from batch.column(place).to_pylist()
 
     def origin(self, number: int) -> tuple[str, str]:
         """File and place of a row."""
         batch, offset = self._find(number)
-        return self.files[batch.column("#file")[offset].as_py()][0], batch.column("#where")[offset].as_py()
+        return self.files[batch.column(0)[offset].as_py()][0], batch.column(1)[offset].as_py()
 
     def part(self, number: int) -> int:
         """Number of the part a row came from."""
         batch, offset = self._find(number)
-        return int(batch.column("#file")[offset].as_py())
+        return int(batch.column(0)[offset].as_py())
+
+    def _place(self, column: str) -> int:
+        return self.columns.index(column) + OWN
 
     def _find(self, number: int) -> tuple[Any, int]:
         block = bisect.bisect_right(self._starts, number) - 1
@@ -113,13 +120,15 @@ def build(source: Source, path: Path, bad: BadRows) -> tuple[Table, list[str | N
     """
     arrow = require("pyarrow", "reading data")
     schema: Any = None
-    notes: list[str] = []
+    notes = list(source.notes)
+    if not source.parts:
+        raise DataError("no data was given: the mapping of splits is empty")
     with atomic(path) as part_path, arrow.OSFile(str(part_path), "wb") as sink:
         writer: Any = None
         for number, part in enumerate(source.parts):
             before = bad.total
             count = 0
-            for chunk in chunks(part.reader.rows(bad)):
+            for chunk in chunks(_rows(part.reader, bad)):
                 if schema is None:
                     schema = _schema(arrow, chunk)
                     writer = arrow.ipc.new_file(sink, schema)
@@ -128,11 +137,21 @@ def build(source: Source, path: Path, bad: BadRows) -> tuple[Table, list[str | N
                 if chunk:
                     writer.write_batch(_batch(arrow, chunk, schema, number))
             if count == 0:
-                raise DataError(f"{part.reader.label} holds no usable row" + (f"; {bad.summary()}" if bad.total > before else ""))
+                raise DataError(
+                    f"{part.reader.label} " + (f"holds no usable row; {bad.summary()}" if bad.total > before else "holds no rows")
+                )
         writer.close()
-    table = open_table(path, schema.names[2:], [(p.reader.label, p.reader.root.absolute()) for p in source.parts], [])
+    table = open_table(path, schema.names[OWN:], [(p.reader.label, p.reader.root.absolute()) for p in source.parts], [])
     table.notes.extend(notes)
     return table, [part.split for part in source.parts]
+
+
+def _rows(reader: Reader, bad: BadRows) -> Iterator[Located]:
+    """The reader's rows; failing to read is told apart from failing to write."""
+    try:
+        yield from reader.rows(bad)
+    except OSError as error:
+        raise DataError(f"{reader.label} cannot be read: {error}") from error
 
 
 def _schema(arrow: Any, chunk: list[Located]) -> Any:
@@ -146,7 +165,7 @@ def _schema(arrow: Any, chunk: list[Located]) -> Any:
 
 
 def _conforming(chunk: list[Located], schema: Any, label: str, bad: BadRows, notes: list[str]) -> list[Located]:
-    kinds = {name: bytes if str(schema.field(name).type) == "large_binary" else str for name in schema.names}
+    kinds = {item.name: bytes if str(item.type) == "large_binary" else str for item in list(schema)[OWN:]}
     good = []
     for where, row in chunk:
         for name in row:
@@ -164,8 +183,8 @@ def _conforming(chunk: list[Located], schema: Any, label: str, bad: BadRows, not
 
 def _batch(arrow: Any, chunk: list[Located], schema: Any, number: int) -> Any:
     arrays = [arrow.array([number] * len(chunk), arrow.int16()), arrow.array([where for where, _ in chunk], arrow.string())]
-    for name in schema.names[2:]:
-        arrays.append(arrow.array([row.get(name) for _, row in chunk], schema.field(name).type))
+    for item in list(schema)[OWN:]:
+        arrays.append(arrow.array([row.get(item.name) for _, row in chunk], item.type))
     return arrow.record_batch(arrays, schema=schema)
 
 
@@ -181,7 +200,7 @@ def open_table(path: Path, columns: list[str], files: list[tuple[str, Path]], pa
     return table
 
 
-def note_bad(table: Table, number: int, error: RowError, bad: BadRows) -> None:
-    """Report a row of a table as unusable."""
+def note_bad(table: Table, number: int, error: RowError, bad: BadRows, asked: bool = False) -> None:
+    """Report a row of a table as unusable, or as left out because the user `asked` for that."""
     file, where = table.origin(number)
-    bad.add(file, where, str(error))
+    bad.add(file, where, str(error), asked=asked)

@@ -115,15 +115,6 @@ class Loader:
             yield [next(pieces) for _ in batch]
 
 
-def to_device(value: Any, device: torch.device) -> Any:
-    """Tensors of a nested batch on a device; everything else as it is."""
-    if isinstance(value, torch.Tensor):
-        return value.to(device, non_blocking=True)
-    if isinstance(value, dict):
-        return {key: to_device(item, device) for key, item in value.items()}
-    return value
-
-
 def sizes_of(rows: Any, numbers: npt.NDArray[np.int64], size: Callable[[Any], int]) -> npt.NDArray[np.int64]:
     """Work each of the numbered rows is."""
     return np.fromiter((size(rows[int(n)]) for n in numbers), np.int64, len(numbers))

@@ -102,7 +102,7 @@ def load(
     path: Path, *, model: Model, adapter: Adapter, optimizers: Mapping[str, Any], averages: list[Average], device: torch.device
 ) -> Progress:
     """Put everything back as it was when the checkpoint was written, and say where that was."""
-    tensors = load_file(path / "weights.safetensors", device=str(device))
+    tensors = {name: tensor.to(device) for name, tensor in load_file(path / "weights.safetensors").items()}
 
     def group(prefix: str) -> dict[str, torch.Tensor]:
         return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

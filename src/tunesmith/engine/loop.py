@@ -20,10 +20,9 @@ from torch import nn
 from tunesmith.core.contracts import Adapter, Batch, Callback, Progress, Schedule, Setup
 from tunesmith.core.errors import TrainingError
 from tunesmith.core.files import atomic
-from tunesmith.core.model import Model
+from tunesmith.core.model import Model, to_device
 from tunesmith.engine import checkpoints
 from tunesmith.engine.averages import averaged
-from tunesmith.engine.batches import to_device
 
 
 @dataclass
@@ -113,7 +112,7 @@ class Loop:
         self.ended = self.model.fingerprints()
         best = self.folder / "best.safetensors"
         if best.exists():
-            checkpoints.put(self.model, load_file(best, device=str(self.accelerator.device)))
+            checkpoints.put(self.model, load_file(best))
         return self.progress
 
     def _epoch(self) -> None:

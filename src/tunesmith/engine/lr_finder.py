@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from tunesmith.core.contracts import Batch, Setup
-from tunesmith.engine.batches import to_device
+from tunesmith.core.model import to_device
 
 
 def sweep(setup: Setup, device: torch.device, *, low: float = 1e-6, high: float = 1.0, steps: int = 60) -> list[tuple[float, float]]:
@@ -71,7 +71,7 @@ def suggested(seen: list[tuple[float, float]]) -> float:
     """The rate at which the loss falls most steeply against the logarithm of the rate.
 
     Example:
-        >>> suggested([(1e-4, 2.0), (1e-3, 1.9), (1e-2, 1.0), (1e-1, 0.9), (1.0, 3.0)])
+        >>> suggested([(1e-4, 2.0), (1e-3, 1.9), (1e-2, 1.2), (1e-1, 0.6), (1.0, 3.0)])
         0.01
     """
     falls = [(seen[i + 1][1] - seen[i - 1][1], seen[i][0]) for i in range(1, len(seen) - 1)]

@@ -70,6 +70,8 @@ class OneCycle(Schedule):
     rise: float = field(default=0.3, metadata={"help": "share of the steps in which the rate rises"})
 
     def factor(self, step: int, total: int, warmup: float, drops: int) -> float:
+        if total < 2:
+            return 1.0
         top = max(1.0, self.rise * total)
         low, end = 1 / 25, 1e-4
         if step < top:

@@ -49,7 +49,7 @@ def weights_moved(before: Mapping[str, int], after: Mapping[str, int], trainable
 def loss_and_gradient(progress: Progress) -> Check:
     """The loss was finite throughout, and gradients were not zero."""
     finite = progress.first_loss is not None and math.isfinite(progress.first_loss)
-    detail = f"{progress.step} steps, first loss {progress.first_loss}, largest gradient norm {progress.largest_norm:.3g}"
+    detail = f"{progress.step} steps, first loss {progress.first_loss or math.nan:.4g}, largest gradient norm {progress.largest_norm:.3g}"
     return check("loss_finite_gradient_nonzero", finite and progress.largest_norm > 0, detail)
 
 

@@ -17,6 +17,18 @@ from tunesmith.core.contracts import Prediction, ScoreTable
 Floats = npt.NDArray[np.float64]
 BINS = 1 << 16
 SPAN = 16.0  # the histogram covers logits from -SPAN to SPAN
+CLASSIFICATION = {
+    "macro_f1": "max",
+    "accuracy": "max",
+    "balanced_accuracy": "max",
+    "weighted_f1": "max",
+    "mcc": "max",
+    "auroc": "max",
+    "log_loss": "min",
+}
+MULTILABEL = {"micro_f1": "max", "macro_f1": "max", "subset_accuracy": "max", "auroc": "max", "hamming_loss": "min"}
+REGRESSION = {"rmse": "min", "mae": "min", "r2": "max"}
+
 MOST_CLASSES = 200  # beyond it the histograms would take more than 200 MB
 
 
@@ -111,24 +123,27 @@ class ClassificationScores:
         self.position = {label: i for i, label in enumerate(labels)}
         self.confusion = np.zeros((len(labels), len(labels)), np.int64)
         self.histograms = ScoreHistograms(len(labels)) if len(labels) <= MOST_CLASSES else None
-        self.log_loss = 0.0
+        self.log_loss: float | None = 0.0
 
     def update(self, predictions: Sequence[Prediction], targets: Sequence[int]) -> None:
         """Add predictions (`label`, `probabilities`) and the true class numbers."""
+        if not predictions:
+            return
         truth = np.asarray(targets, np.int64)
         np.add.at(self.confusion, (truth, np.asarray([self.position[p["label"]] for p in predictions])), 1)
         if "probabilities" not in predictions[0]:
-            self.histograms = None
+            self.histograms = self.log_loss = None
             return
-        p = np.asarray([list(item["probabilities"].values()) for item in predictions])
-        self.log_loss -= float(np.log(np.clip(p[np.arange(len(truth)), truth], 1e-15, 1)).sum())
+        p = np.asarray([[item["probabilities"][label] for label in self.labels] for item in predictions])  # (rows, classes)
+        if self.log_loss is not None:
+            self.log_loss -= float(np.log(np.clip(p[np.arange(len(truth)), truth], 1e-15, 1)).sum())
         if self.histograms is not None:
             self.histograms.update(p, truth[:, None] == np.arange(p.shape[1]))
 
     def compute(self) -> dict[str, Any]:
         rows = int(self.confusion.sum())
         scores = scores_of_confusion(self.confusion)
-        if self.log_loss:
+        if self.log_loss is not None:
             scores["log_loss"] = self.log_loss / rows
         if self.histograms is not None:
             areas = [area for area in self.histograms.auroc() if not np.isnan(area)]
@@ -161,6 +176,8 @@ class MultilabelScores:
 
     def update(self, predictions: Sequence[Prediction], targets: Sequence[Sequence[int]]) -> None:
         """Add predictions (`labels`, `probabilities`) and the true 0/1 lists."""
+        if not predictions:
+            return
         truth = np.asarray(targets, bool)
         said = np.asarray([[label in item["labels"] for label in self.labels] for item in predictions], bool)
         self.hits += np.stack([(said & truth).sum(0), said.sum(0), truth.sum(0)])
@@ -170,7 +187,7 @@ class MultilabelScores:
         if "probabilities" not in predictions[0]:
             self.histograms = None
         elif self.histograms is not None:
-            self.histograms.update(np.asarray([list(item["probabilities"].values()) for item in predictions]), truth)
+            self.histograms.update(np.asarray([[item["probabilities"][label] for label in self.labels] for item in predictions]), truth)
 
     def compute(self) -> dict[str, Any]:
         hits, said, true = self.hits.astype(np.float64)
@@ -192,30 +209,34 @@ class MultilabelScores:
 
 
 class RegressionScores:
-    """Scores of a number; sums are taken around the first target, so that large numbers keep their digits."""
+    """Scores of a number; mean and spread of the targets are merged as Chan et al. (1979) do, so that large numbers keep their digits."""
 
     def __init__(self) -> None:
         self.rows = 0
-        self.shift = 0.0
-        self.sums = np.zeros(4)  # squared error, absolute error, shifted target, its square
+        self.squared = 0.0
+        self.absolute = 0.0
+        self.mean = 0.0
+        self.spread = 0.0  # sum of squares around the mean
 
     def update(self, predictions: Sequence[Prediction], targets: Sequence[float]) -> None:
         """Add predictions (`value`) and the true numbers."""
+        if not predictions:
+            return
         truth = np.asarray(targets, np.float64)
-        if not self.rows:
-            self.shift = float(truth[0])
         error = np.asarray([item["value"] for item in predictions]) - truth
-        moved = truth - self.shift
-        self.sums += [np.square(error).sum(), np.abs(error).sum(), moved.sum(), np.square(moved).sum()]
-        self.rows += len(truth)
+        self.squared += float(np.square(error).sum())
+        self.absolute += float(np.abs(error).sum())
+        mean, rows = float(truth.mean()), self.rows + len(truth)
+        apart = mean - self.mean
+        self.spread += float(np.square(truth - mean).sum()) + apart**2 * self.rows * len(truth) / rows
+        self.mean += apart * len(truth) / rows
+        self.rows = rows
 
     def compute(self) -> dict[str, Any]:
-        squared, absolute, total, square = self.sums
-        spread = square - total**2 / self.rows
         return {
-            "rmse": float(np.sqrt(squared / self.rows)),
-            "mae": float(absolute / self.rows),
-            "r2": float(1 - squared / spread) if spread > 0 else float("nan"),
+            "rmse": float(np.sqrt(self.squared / self.rows)),
+            "mae": self.absolute / self.rows,
+            "r2": 1 - self.squared / self.spread if self.spread > 0 else float("nan"),
             "rows": self.rows,
         }
 

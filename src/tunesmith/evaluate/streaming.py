@@ -6,7 +6,7 @@ Within a window of many batches rows are sorted by size, so that texts are padde
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ import torch
 from tunesmith.core.contracts import Batch, Metrics, Prediction, Row, Task
 from tunesmith.core.errors import require
 from tunesmith.core.files import atomic
-from tunesmith.core.model import Model
+from tunesmith.core.model import Model, to_device
 
 WINDOW = 16  # batches
 
@@ -47,7 +47,7 @@ def _window(model: Model, task: Task, window: list[tuple[T, Row]], batch_size: i
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
             inputs = model.backbone.collate([model.backbone.encode(window[i][1]) for i in chosen])
-            batch: Batch = {"inputs": {key: value.to(device) for key, value in inputs.items()}}
+            batch: Batch = {"inputs": to_device(inputs, device)}
             for i, prediction in zip(chosen, task.decode(model(batch)), strict=True):
                 found[i] = prediction
     model.train(before)
@@ -102,28 +102,20 @@ class PredictionFile(AbstractContextManager["PredictionFile"]):
 
 
 def score(
-    metrics: Metrics, predicted: Iterable[tuple[Any, Row, Prediction]], targets: Any, group: int = 256
-) -> Iterator[tuple[Any, Row, Prediction]]:
-    """Pass predictions through, updating `metrics` with the targets of their keys."""
-    waiting: list[tuple[Prediction, Any]] = []
-    for key, row, prediction in predicted:
-        waiting.append((prediction, targets[key]))
-        if len(waiting) >= group:
-            _update(metrics, waiting)
-        yield key, row, prediction
-    _update(metrics, waiting)
+    metrics: Metrics, predicted: Iterable[tuple[T, Row, Prediction]], target_of: Callable[[T], Any], group: int = 256
+) -> Iterator[tuple[T, Row, Prediction]]:
+    """Pass predictions through, updating `metrics` with the target that goes with each key."""
+    iterator = iter(predicted)
+    while part := list(itertools.islice(iterator, group)):
+        metrics.update([prediction for _, _, prediction in part], [target_of(key) for key, _, _ in part])
+        yield from part
 
 
-def _update(metrics: Metrics, waiting: Sequence[tuple[Prediction, Any]]) -> None:
-    if waiting:
-        metrics.update([p for p, _ in waiting], [t for _, t in waiting])
-        if isinstance(waiting, list):
-            waiting.clear()
-
-
-def evaluate(model: Model, task: Task, rows: Iterable[tuple[Any, Row]], targets: Any, batch_size: int = 64) -> dict[str, Any]:
+def evaluate(
+    model: Model, task: Task, rows: Iterable[tuple[T, Row]], target_of: Callable[[T], Any], batch_size: int = 64
+) -> dict[str, Any]:
     """Scores of the model as it stands."""
     metrics = task.metrics()
-    for _ in score(metrics, predict(model, task, rows, batch_size), targets):
+    for _ in score(metrics, predict(model, task, rows, batch_size), target_of):
         pass
     return metrics.compute()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -9,8 +10,9 @@ from tunesmith.data.infer import Decision
 
 
 def say(text: str) -> None:
-    """One line for the person who waits."""
-    print(text, file=sys.stderr, flush=True)
+    """One line for the person who waits; of several processes the first one speaks."""
+    if os.environ.get("RANK", "0") == "0":
+        print(text, file=sys.stderr, flush=True)
 
 
 def decisions(found: Sequence[Decision]) -> None:

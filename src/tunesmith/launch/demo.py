@@ -10,7 +10,7 @@ from tunesmith.recipe import from_plain
 DATA = Path(__file__).parent.parent / "demo" / "bank_messages.csv"
 
 
-def demo(out: str | None = None) -> Result:
+def demo(out: str | None = None) -> Result | None:
     """Adapt the embedded MiniLM to the bank messages.
 
     Args:

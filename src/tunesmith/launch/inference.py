@@ -91,24 +91,21 @@ class Predictor:
             bad: receives rows that cannot be used.
         """
         bad = bad if bad is not None else BadRows()
-        task, metrics = self.bundle.task, self.bundle.task.metrics()
-        waiting: dict[Located, Any] = {}
+        task, model = self.bundle.task, self.bundle.model
 
-        def labelled() -> Iterator[tuple[Located, Row]]:
+        def labelled() -> Iterator[tuple[Any, Row]]:
+            """Rows, each with its target as its key."""
             for place, row in self._usable(data, bad):
                 try:
-                    waiting[place] = task.target(task.raw(row))
+                    target = task.target(task.raw(row))
                 except RowError as error:
                     bad.add(*place, str(error))
                     continue
-                yield place, row
+                yield target, row
 
-        predicted = streaming.predict(self.bundle.model, task, labelled())
-        rows = 0
-        for place, _, prediction in predicted:
-            metrics.update([prediction], [waiting.pop(place)])
-            rows += 1
-        if not rows:
+        metrics = task.metrics()
+        scored = streaming.score(metrics, streaming.predict(model, task, labelled()), lambda target: target)
+        if not sum(1 for _ in scored):
             raise DataError("no labelled row could be used" + (f"; {bad.summary()}" if bad.total else ""))
         return metrics.compute()
 

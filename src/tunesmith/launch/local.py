@@ -1,4 +1,7 @@
-"""A recipe becomes a run in this process (or in each process of torchrun).
+"""A recipe becomes a run in this process, or in the processes that torchrun started.
+
+Of several processes the first prepares the rows, writes everything and reports; the others read what it prepared, train their share of
+each batch, and leave.
 
     read -> infer -> resolve -> divide -> train -> evaluate -> bundle -> check -> report
 
@@ -62,17 +65,27 @@ class Result:
         return [check for check in self.checks if check.status == "failed"]
 
 
-def launch(recipe: Recipe, data: Any = None) -> Result:
+def launch(recipe: Recipe, data: Any = None) -> Result | None:
     """Run a recipe.
 
     Args:
         recipe: what is wanted; gaps are filled.
         data: rows in memory; None reads `recipe.data.path`.
 
+    Returns:
+        The run; None in all but the first of several processes.
+
     Raises:
         TunesmithError: see core.errors.
     """
     prepare_process(recipe.seed)
+    processes = training.processes()
+    if processes.num_processes > 1:
+        if recipe.out is None or data is not None:
+            raise UsageError("several processes need data from files and a folder that all of them know: name it with --out")
+        if not processes.is_main_process:
+            processes.wait_for_everyone()
+            return _go_on(Run(Path(recipe.out)))
     source = data if data is not None else recipe.data.path
     if data is None and not recipe.data.path:
         raise UsageError("no data was named: give a file, a folder, or a dataset id")
@@ -82,8 +95,7 @@ def launch(recipe: Recipe, data: Any = None) -> Result:
         was = prepare.read(recipe.data, source, run.work / "rows.arrow")
         console.say(f"data: {was.described}: {len(was.table)} rows")
         columns = infer(was.table, recipe.data, recipe.task.name)
-        if columns.modality == "image":
-            was.table.path_columns = columns.inputs
+        was.table.path_columns = [name for name in columns.inputs if columns.kinds[name] == "image"]
         parts = resolve(recipe, columns)
         console.decisions([*columns.decisions, *parts.decisions])
         divided = prepare.divide(was, columns.split, recipe.data, parts.task, parts.backbone, recipe.seed)
@@ -94,18 +106,23 @@ def launch(recipe: Recipe, data: Any = None) -> Result:
     if data is not None:
         parts.recipe.data.path = []
     _store(run, parts, was, columns.split)
+    processes.wait_for_everyone()
     return _run(run, parts, was, divided, None)
 
 
 def _remove_if_empty(run: Run) -> None:
     """Take away the folder of a run that never began, so that the same command can be given again."""
     shutil.rmtree(run.work, ignore_errors=True)
-    if run.folder.is_dir() and not any(run.folder.iterdir()):
-        run.folder.rmdir()
+    for folder in (run.folder, run.folder.parent) if run.folder.parent == Path("runs") else (run.folder,):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
 
 
-def resume(folder: str) -> Result:
+def resume(folder: str) -> Result | None:
     """Go on with an interrupted run.
+
+    Returns:
+        The run; None in all but the first of several processes.
 
     Raises:
         UsageError: there is nothing to resume.
@@ -115,6 +132,11 @@ def resume(folder: str) -> Result:
         console.say(f"the run {folder} is complete; nothing is left to do")
         stored = read_json(run.metrics)
         return Result(run.folder, stored, [Check(**item) for item in stored["checks"]])
+    return _go_on(run)
+
+
+def _go_on(run: Run) -> Result | None:
+    """Train by what a run folder holds, from its last checkpoint where there is one."""
     recipe = recipes.from_plain(recipes.read_yaml(run.recipe))
     prepare_process(recipe.seed)
     was, split_column = _restored(run)
@@ -124,7 +146,7 @@ def resume(folder: str) -> Result:
     from tunesmith.engine.checkpoints import latest
 
     found = latest(run.checkpoints)
-    console.say(f"resuming {folder} " + (f"from {found.name}" if found else "from the start: no checkpoint had been written"))
+    console.say(f"resuming {run.folder} " + (f"from {found.name}" if found else "from the start: no checkpoint had been written"))
     return _run(run, parts, was, divided, found)
 
 
@@ -140,20 +162,7 @@ def prepare_process(seed: int) -> None:
 
 def _store(run: Run, parts: Parts, was: Read, split_column: str | None) -> None:
     """Write what a resumed run needs, recipe last: its presence says that there is something to resume."""
-    table = was.table
-    write_json(
-        run.work / "data.json",
-        {
-            "columns": table.columns,
-            "files": [[name, str(root)] for name, root in table.files],
-            "path_columns": table.path_columns,
-            "part_splits": was.part_splits,
-            "split_column": split_column,
-            "described": was.described,
-            "name": was.name,
-            "bad_rows": [dataclasses.asdict(bad) for bad in was.reading_errors],
-        },
-    )
+    write_json(run.work / "data.json", {**prepare.facts(was), "split_column": split_column})
     write_json(run.folder / "environment.json", runs.environment())
     write_text(run.recipe, recipes.to_yaml(dataclasses.replace(parts.recipe, out=None)))
 
@@ -163,15 +172,19 @@ def _restored(run: Run) -> tuple[Read, str | None]:
     return prepare.restored(run.work / "rows.arrow", stored), stored["split_column"]
 
 
-def _run(run: Run, parts: Parts, was: Read, divided: Divided, checkpoint: Path | None) -> Result:
+def _run(run: Run, parts: Parts, was: Read, divided: Divided, checkpoint: Path | None) -> Result | None:
     started = time.perf_counter()
     parts = dataclasses.replace(parts, task=divided.task)
+    main = training.processes().is_main_process
     if was.bad.total:
-        was.bad.write(run.bad_rows)
+        if main:
+            was.bad.write(run.bad_rows)
         console.say(f"warning: {was.bad.summary()} (all of them: {run.bad_rows})")
     for note in was.table.notes:
         console.say(f"note: {note}")
     trained = training.train(run, parts, was.table, divided, checkpoint)
+    if not main:
+        return None
     console.say("evaluating on the test split")
     test = parts.task.metrics()
     shown = _predict_split(run, trained.model, parts.task, was, divided, test)
@@ -213,7 +226,7 @@ def _predict_split(run: Run, model: Model, task: Task, was: Read, divided: Divid
     first: list[tuple[Row, Any]] = []
     predicted = streaming.predict(model, task, _rows(was, divided.splits["test"]))
     with streaming.PredictionFile(run.predictions) as file:
-        for number, row, prediction in streaming.score(metrics, predicted, divided.targets):
+        for number, row, prediction in streaming.score(metrics, predicted, divided.targets.__getitem__):
             place, where = was.table.origin(number)
             file.write({"row": number, "file": place, "where": where, "target": task.shown(divided.targets[number]), **prediction})
             if len(first) < RELOAD_ROWS:
@@ -241,8 +254,8 @@ def _samples(model: Model, task: Task) -> Any:
 
 def _about(parts: Parts) -> dict[str, Any]:
     inputs = list(parts.backbone.columns)
-    text = parts.recipe.data.modality == "text"
-    example = ", ".join(f'"{column}": "{"..." if text else "picture.png"}"' for column in inputs)
+    shown = {"text": "...", "image": "picture.png"}
+    example = ", ".join(f'"{spec.column}": "{shown[spec.kind]}"' for spec in parts.backbone.input_spec())
     return {
         "tunesmith": runs.environment()["packages"].get("tunesmith", "unknown"),
         "modality": parts.recipe.data.modality,
@@ -268,7 +281,7 @@ def _checks(run: Run, trained: training.Trained, shown: Sequence[tuple[Row, Any]
         checks.loss_and_gradient(trained.progress),
         checks.head_saved(trained.model, run.bundle, trained.before),
         checks.reloaded(run.bundle, [row for row, _ in shown], [prediction for _, prediction in shown]),
-        checks.better_than_constant(scores, constant, task.monitor()),
+        checks.better_than_constant(scores, constant, next(iter(task.directions().items()))),
     ]
 
 

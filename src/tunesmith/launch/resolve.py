@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from tunesmith.core import registry
 from tunesmith.core.contracts import Adapter, Backbone, Defaults, OptimizerSpec, Schedule, Task
-from tunesmith.core.errors import AdapterError, UsageError
+from tunesmith.core.errors import AdapterError, UnknownNameError, UsageError
 from tunesmith.data.infer import Columns, Decision
 from tunesmith.recipe import Choice, Recipe
 
@@ -28,9 +29,11 @@ class Parts:
     decisions: list[Decision]
 
 
-def backbone_of(recipe: Recipe, modality: str, columns: list[str]) -> Backbone:
+def backbone_of(recipe: Recipe, columns: Columns) -> Backbone:
     """The backbone a recipe names, without its weights."""
-    options: dict[str, Any] = {**recipe.backbone.options, "columns": columns}
+    modality = columns.modality
+    family: type[Backbone] = registry.find("backbones", modality).load()
+    options: dict[str, Any] = {**recipe.backbone.options, **family.options_for({name: columns.kinds[name] for name in columns.inputs})}
     source = recipe.backbone.name or DEFAULT_BACKBONE.get(modality)
     if source:
         options["source"] = source
@@ -56,7 +59,7 @@ def resolve(recipe: Recipe, columns: Columns) -> Parts:
     found: list[Decision] = []
     task: Task = registry.create("tasks", columns.task, {**recipe.task.options, "label": columns.label})
     named = recipe.backbone.name
-    backbone = backbone_of(recipe, columns.modality, columns.inputs)
+    backbone = backbone_of(recipe, columns)
     source = named or DEFAULT_BACKBONE.get(columns.modality, columns.modality)
     found.append(Decision("backbone", source, "as given" if named else f"the default for {columns.modality}", "--backbone"))
     traits = backbone.traits()
@@ -99,12 +102,16 @@ def _filled(
     head_lr = (
         given.head_lr if given.head_lr is not None else max(lr, optimizer.rate(defaults.head_lr)) if given.lr is None else max(lr, 1e-3)
     )
-    if lr <= 0 or head_lr <= 0:
+    if not (0 < lr < math.inf and 0 < head_lr < math.inf):
         raise UsageError(f"fields 'lr' ({lr:g}) and 'head_lr' ({head_lr:g}) must be above 0")
-    monitor = given.monitor or task.monitor()[0]
+    monitor = given.monitor or next(iter(task.directions()))
+    if monitor not in task.directions():
+        raise UnknownNameError("validation metric", monitor, task.directions())
+    for tracker in recipe.trackers:
+        registry.find("trackers", tracker)
     return dataclasses.replace(
         recipe,
-        data=dataclasses.replace(recipe.data, inputs=columns.inputs, label=columns.label, modality=columns.modality),  # type: ignore[arg-type]
+        data=dataclasses.replace(recipe.data, inputs=columns.inputs, label=columns.label, modality=columns.modality),
         task=Choice(columns.task, recipe.task.options),
         backbone=Choice(source, recipe.backbone.options),
         adapter=Choice(adapter, recipe.adapter.options),

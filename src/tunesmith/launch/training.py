@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,11 +71,12 @@ def train(run: Run, parts: Parts, table: Table, divided: Divided, checkpoint: Pa
     setup = _setup(parts, model, loader, accelerator)
     if recipe.training.find_lr and checkpoint is None:
         recipe = _with_found_rate(run, parts, setup, accelerator)
-    monitor = _monitor(parts)
+    assert recipe.training.monitor is not None
+    monitor = (recipe.training.monitor, parts.task.directions()[recipe.training.monitor])
 
     def evaluate() -> dict[str, Any]:
         rows = ((int(n), table[int(n)]) for n in divided.splits["validation"])
-        return streaming.evaluate(model, parts.task, rows, divided.targets)
+        return streaming.evaluate(model, parts.task, rows, divided.targets.__getitem__)
 
     loop = Loop(
         setup=setup,
@@ -97,6 +99,7 @@ def train(run: Run, parts: Parts, table: Table, divided: Divided, checkpoint: Pa
     progress = loop.run(len(loader.plan), checkpoint)
     if progress.stop:
         console.say(f"stopped early: {progress.stop}")
+    accelerator.wait_for_everyone()
     best = next(item for item in progress.history if item["step"] == progress.best_step)
     model.eval()
     return Trained(
@@ -113,16 +116,28 @@ def train(run: Run, parts: Parts, table: Table, divided: Divided, checkpoint: Pa
     )
 
 
+def processes() -> Any:
+    """This process among those that run the recipe."""
+    return require("accelerate", "training").PartialState(**_on_processors())
+
+
+def _on_processors() -> dict[str, bool]:
+    """What accelerate must be told to use several processes where there is no accelerator: by itself it sees only one."""
+    return {"cpu": True} if "LOCAL_RANK" in os.environ and not torch.accelerator.is_available() else {}
+
+
 def _accelerator(precision: str) -> Any:
     accelerate = require("accelerate", "training")
     if precision == "fp16" and not torch.cuda.is_available():
         raise UsageError("--precision fp16 needs a GPU; on a processor use fp32 (fastest on most) or bf16")
-    return accelerate.Accelerator(mixed_precision="no" if precision == "fp32" else precision)
+    return accelerate.Accelerator(mixed_precision="no" if precision == "fp32" else precision, **_on_processors())
 
 
 def _tell_origin(parts: Parts) -> None:
-    origin = parts.backbone.origin()
-    if "matched" in origin:
+    whole = parts.backbone.origin()
+    for origin in whole.get("parts", {"": whole}).values():
+        if "matched" not in origin:
+            continue
         counts = f"{origin['matched']} tensors matched, {origin['missing']} missing, {origin['unexpected']} unexpected"
         told = f"weights: {origin['source']}: {counts}"
         if origin["missing"]:
@@ -139,7 +154,7 @@ def _loader(parts: Parts, table: Table, divided: Divided, accelerator: Any) -> L
     world = accelerator.num_processes
     plan = Plan(rows, np.asarray(sizes), recipe.training.batch_size, recipe.training.accumulate * world, recipe.seed)
     examples = Examples(table, divided.targets, parts.backbone)
-    augment = recipe.training.augment and "image" in parts.backbone.traits()
+    augment = recipe.training.augment and parts.backbone.augments
     return Loader(plan, examples, parts.task, augment, recipe.training.workers, (accelerator.process_index, world))
 
 
@@ -186,13 +201,6 @@ def _with_found_rate(run: Run, parts: Parts, setup: Setup, accelerator: Any) -> 
     parts.recipe = dataclasses.replace(parts.recipe, training=training)
     write_text(run.recipe, recipes.to_yaml(dataclasses.replace(parts.recipe, out=None)))
     return parts.recipe
-
-
-def _monitor(parts: Parts) -> tuple[str, str]:
-    own = parts.task.monitor()
-    name = parts.recipe.training.monitor or own[0]
-    low = name in ("rmse", "mae", "log_loss", "hamming_loss")
-    return name, "min" if low else "max"
 
 
 def _tracker(name: str, run: Run) -> Callback:

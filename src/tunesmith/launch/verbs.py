@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tunesmith.core.errors import DataError, UsageError
+from tunesmith.core.errors import DataError, OutputError, UsageError
 from tunesmith.core.files import atomic, to_json
 from tunesmith.data.bad_rows import BadRows
 from tunesmith.launch import console
@@ -32,6 +32,8 @@ def predict(bundle: str, inputs: list[str], texts: list[str], out: str | None, a
     """
     if out and Path(out).suffix not in ENDINGS:
         raise UsageError(f"--out {out}: the name must end in {', '.join(ENDINGS)}")
+    if out and Path(out).exists():
+        raise OutputError(f"--out {out} exists; nothing is overwritten: choose another name or remove it")
     predictor = Predictor(bundle)
     bad = BadRows()
     sources: list[Any] = [[Path(name) for name in inputs]] if inputs else []

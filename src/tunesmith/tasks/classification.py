@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 from tunesmith.core.contracts import Backbone, Batch, Metrics, Prediction, Row, Task
 from tunesmith.core.errors import DataError, RowError
-from tunesmith.evaluate.metrics import ClassificationScores
+from tunesmith.evaluate.metrics import CLASSIFICATION, ClassificationScores
 
 if TYPE_CHECKING:
     import torch
@@ -96,7 +96,7 @@ class Classification(Task):
         return float(sum(self.weights[i] for i in batch["target"].tolist()))
 
     def decode(self, outputs: torch.Tensor) -> list[Prediction]:
-        probabilities = outputs.float().softmax(dim=-1).tolist()
+        probabilities = outputs.double().softmax(dim=-1).tolist()
         result = []
         for row in probabilities:
             best = max(range(len(row)), key=row.__getitem__)
@@ -108,8 +108,8 @@ class Classification(Task):
     def metrics(self) -> Metrics:
         return ClassificationScores(self.classes)
 
-    def monitor(self) -> tuple[str, str]:
-        return "macro_f1", "max"
+    def directions(self) -> dict[str, str]:
+        return dict(CLASSIFICATION)
 
     def baseline(self, raws: Sequence[str]) -> Prediction:
         return {"label": Counter(raws).most_common(1)[0][0]}

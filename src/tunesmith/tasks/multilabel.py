@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 from tunesmith.core.cells import split_labels
 from tunesmith.core.contracts import Backbone, Batch, Metrics, Prediction, Row, Task
 from tunesmith.core.errors import DataError, RowError
-from tunesmith.evaluate.metrics import MultilabelScores
+from tunesmith.evaluate.metrics import MULTILABEL, MultilabelScores
 
 if TYPE_CHECKING:
     import torch
@@ -93,7 +93,7 @@ class Multilabel(Task):
 
     def decode(self, outputs: torch.Tensor) -> list[Prediction]:
         result = []
-        for row in outputs.float().sigmoid().tolist():
+        for row in outputs.double().sigmoid().tolist():
             probabilities = dict(zip(self.classes, row, strict=True))
             result.append({"labels": [c for c, p in probabilities.items() if p >= self.threshold], "probabilities": probabilities})
         return result
@@ -101,8 +101,8 @@ class Multilabel(Task):
     def metrics(self) -> Metrics:
         return MultilabelScores(self.classes)
 
-    def monitor(self) -> tuple[str, str]:
-        return "micro_f1", "max"
+    def directions(self) -> dict[str, str]:
+        return dict(MULTILABEL)
 
     def baseline(self, raws: Sequence[tuple[str, ...]]) -> Prediction:
         counts = Counter(label for raw in raws for label in raw)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 from tunesmith.core.contracts import Backbone, Batch, Metrics, Prediction, Row, Task
 from tunesmith.core.errors import DataError, RowError
-from tunesmith.evaluate.metrics import RegressionScores
+from tunesmith.evaluate.metrics import REGRESSION, RegressionScores
 
 if TYPE_CHECKING:
     import torch
@@ -54,7 +54,7 @@ class Regression(Task):
     def fit(self, raws: Sequence[float]) -> Regression:
         mean = math.fsum(raws) / len(raws)
         spread = math.sqrt(math.fsum((raw - mean) ** 2 for raw in raws) / len(raws))
-        if spread == 0:
+        if min(raws) == max(raws):  # their mean may differ from them in the last digit
             raise DataError(
                 f"column '{self.label[0]}' holds the same number ({raws[0]:g}) in every training row; there is nothing to predict"
             )
@@ -93,8 +93,8 @@ class Regression(Task):
     def metrics(self) -> Metrics:
         return RegressionScores()
 
-    def monitor(self) -> tuple[str, str]:
-        return "rmse", "min"
+    def directions(self) -> dict[str, str]:
+        return dict(REGRESSION)
 
     def baseline(self, raws: Sequence[float]) -> Prediction:
         return {"value": math.fsum(raws) / len(raws)}

@@ -1,0 +1,104 @@
+"""Which weights the freezing adapters free, by name; what frozen parts do while the rest trains."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from tests.contracts.table import adapter, backbone, case
+from torch import nn
+
+from tunesmith.core import registry
+from tunesmith.core.contracts import Adapter
+from tunesmith.core.errors import AdapterError, RecipeError
+from tunesmith.core.model import Model
+
+
+@pytest.fixture(scope="module")
+def fresh(checkpoints: Path) -> Model:
+    return case(backbone(checkpoints, "bert"), "classification", {}, rows=3).model
+
+
+@pytest.fixture
+def model(fresh: Model) -> Model:
+    made = copy.deepcopy(fresh)
+    made._bare = [made.network]
+    return made
+
+
+HEAD = {"head.out.weight", "head.out.bias"}
+
+
+def body(model: Model) -> set[str]:
+    return {name.removeprefix("network.") for name in model.trainable() if name not in HEAD}
+
+
+def test_full_frees_everything_and_head_only_itself(model: Model) -> None:
+    adapter("full").apply(model, 0)
+    assert set(model.trainable()) == {name for name, _ in model.named_parameters()}
+    adapter("head").apply(model, 0)
+    assert set(model.trainable()) == HEAD
+
+
+@pytest.mark.parametrize(("k", "starts"), [(1, ("encoder.layer.1.",)), (2, ("encoder.layer.",)), (3, ("",))])
+def test_last_k_frees_the_last_blocks(model: Model, k: int, starts: tuple[str, ...]) -> None:
+    registry.create("adapters", "last_k", {"k": k}).apply(model, 0)
+    assert body(model) == {name for name, _ in model.network.named_parameters() if name.startswith(starts)}
+    assert set(model.trainable()) >= HEAD
+
+
+def test_last_k_of_more_blocks_than_there_are(model: Model) -> None:
+    with pytest.raises(AdapterError, match="has 3 blocks, fewer than k = 4"):
+        registry.create("adapters", "last_k", {"k": 4}).apply(model, 0)
+    with pytest.raises(RecipeError, match="at least 1"):
+        registry.create("adapters", "last_k", {"k": 0})
+
+
+def test_bitfit_frees_the_biases(model: Model) -> None:
+    adapter("bitfit").apply(model, 0)
+    assert body(model) == {name for name, _ in model.network.named_parameters() if name.endswith(".bias")}
+
+
+def test_gradual_frees_block_after_block_from_the_output(model: Model) -> None:
+    method: Adapter = registry.create("adapters", "gradual", {"share": 0.5})
+    method.apply(model, 0)
+    method.begin(model, 0, 80)
+    seen = []
+    for step in range(1, 81):
+        if method.stepped(model, step, 80):
+            seen.append((step, sorted({".".join(name.split(".")[:3]) for name in body(model)})))
+    first, second = ["encoder.layer.1"], ["encoder.layer.0", "encoder.layer.1"]
+    assert [step for step, _ in seen] == [10, 20, 30]  # 40 steps in which the head and three blocks take turns
+    assert seen[0][1] == first
+    assert seen[1][1] == second
+    assert body(model) == {name for name, _ in model.network.named_parameters()}
+    method.begin(model, 20, 80)  # as after a resume
+    assert sorted({".".join(name.split(".")[:3]) for name in body(model)}) == second
+
+
+@pytest.mark.parametrize("tiny", ["bert", "gpt2"])
+def test_a_frozen_network_runs_without_dropout(tiny: str, checkpoints: Path) -> None:
+    made = case(backbone(checkpoints, tiny), "classification", {"dropout": 0.0}, rows=6)
+    adapter("head").apply(made.model, 0)
+    made.model.train()
+    assert not any(module.training for module in made.model.network.modules() if isinstance(module, nn.Dropout))
+    batch = made.batch()
+    with torch.no_grad():
+        assert torch.equal(made.model(batch), made.model(batch))
+    registry.create("adapters", "last_k", {"k": 1}).apply(made.model, 0)
+    made.model.train()
+    with torch.no_grad():
+        assert not torch.equal(made.model(batch), made.model(batch))
+
+
+def test_frozen_batch_norms_keep_their_statistics(checkpoints: Path) -> None:
+    made = case(backbone(checkpoints, "resnet"), "classification", {}, rows=6)
+    registry.create("adapters", "last_k", {"k": 1}).apply(made.model, 0)
+    before = {name: buffer.clone() for name, buffer in made.model.network.named_buffers()}
+    made.model.train()
+    made.model(made.batch())
+    moved = {name for name, buffer in made.model.network.named_buffers() if not torch.equal(buffer, before[name])}
+    assert moved
+    assert all(name.startswith("encoder.stages.1.") for name in moved)

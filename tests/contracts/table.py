@@ -1,0 +1,119 @@
+"""The table: tiny backbones of every modality, and the variants of tasks and adapters that are put through their contracts.
+
+What is registered is read from the registry, so a task, adapter, optimizer or schedule that is added is tested without an edit here. A
+new modality needs a line in TINY.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+
+from tunesmith.core import registry
+from tunesmith.core.contracts import Adapter, Backbone, Batch, Task
+from tunesmith.core.model import Model
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """A tiny backbone: its registered name, its traits, and its fields given the folder of the fixture `checkpoints`."""
+
+    modality: str
+    traits: set[str]
+    options: Callable[[Path], dict[str, Any]]
+
+
+def _text(root: Path, name: str) -> dict[str, Any]:
+    return {"source": str(root / name), "max_length": 40}  # of 64 positions: leaves room for learned tokens
+
+
+def _image(root: Path, name: str) -> dict[str, Any]:
+    return {"source": str(root / name)}
+
+
+TINY = {
+    "bert": Tiny("text", {"text", "transformer"}, lambda root: _text(root, "bert")),
+    "gpt2": Tiny("text", {"text", "transformer", "decoder", "transposed"}, lambda root: _text(root, "gpt2")),
+    "vit": Tiny("image", {"image", "transformer", "linear", "layer_norm"}, lambda root: _image(root, "vit")),
+    "resnet": Tiny("image", {"image", "convolution"}, lambda root: _image(root, "resnet")),
+    "timm_resnet": Tiny("image", {"image", "convolution"}, lambda root: _image(root, "timm_resnet")),
+    "fusion": Tiny(
+        "fusion",
+        {"fusion", "transformer", "linear", "layer_norm"},
+        lambda root: {"text": _text(root, "bert"), "image": _image(root, "vit")},
+    ),
+}
+
+VARIANTS: dict[str, list[dict[str, Any]]] = {
+    "classification": [{}, {"class_weights": "balanced", "label_smoothing": 0.1, "hidden": 8}],
+    "regression": [{}, {"loss_name": "huber"}],
+}
+"""Settings of a task that change its loss; one plain variant where nothing is said."""
+
+
+def tasks() -> list[tuple[str, dict[str, Any]]]:
+    """Every registered task in its variants."""
+    return [(name, options) for name in registry.entries("tasks") for options in VARIANTS.get(name, [{}])]
+
+
+def adapters(fitting: bool) -> list[tuple[str, str]]:
+    """(adapter, tiny backbone) where the adapter says that it fits, or that it does not."""
+    names = registry.entries("adapters")
+    return [(name, tiny) for name in names for tiny in TINY if (adapter(name).fits(TINY[tiny].traits) is None) == fitting]
+
+
+def adapter(name: str) -> Adapter:
+    """An adapter with its defaults."""
+    made: Adapter = registry.create("adapters", name, {})
+    return made
+
+
+def backbone(checkpoints: Path, tiny: str, **options: Any) -> Backbone:
+    """A tiny backbone."""
+    made: Backbone = registry.create("backbones", TINY[tiny].modality, {**TINY[tiny].options(checkpoints), **options})
+    return made
+
+
+@dataclass
+class Case:
+    """A fitted task on a tiny backbone, with a batch of its own synthetic rows."""
+
+    task: Task
+    backbone: Backbone
+    model: Model
+    rows: list[dict[str, Any]]
+    raws: list[Any]
+    targets: list[Any]
+
+    def batch(self, start: int = 0, stop: int | None = None) -> Batch:
+        """Rows from start to stop as one batch."""
+        rows, targets = self.rows[start:stop], self.targets[start:stop]
+        return {"inputs": self.backbone.collate([self.backbone.encode(row) for row in rows]), "target": self.task.collate(targets)}
+
+    def outputs(self) -> torch.Tensor:
+        """The model's outputs for all rows, in evaluation."""
+        self.model.eval()
+        with torch.no_grad():
+            return self.model(self.batch())
+
+
+def case(made: Backbone, name: str, options: dict[str, Any], rows: int = 12) -> Case:
+    """Fit a task to synthetic rows and build its model."""
+    torch.manual_seed(0)
+    task: Task = registry.create("tasks", name, options)
+    examples = task.synthetic(rows, 1, made.sample)
+    Random(2).shuffle(examples)
+    raws = [task.raw(row) for row in examples]
+    task = task.fit(raws)
+    return Case(task, made, task.build(made), examples, raws, [task.target(raw) for raw in raws])
+
+
+def plain(value: Any) -> Any:
+    """A value after a journey through JSON."""
+    return json.loads(json.dumps(value))

@@ -1,0 +1,116 @@
+"""Every registered task on every tiny backbone."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from tests.contracts.table import TINY, Case, backbone, case, plain, tasks
+
+from tunesmith.core import registry
+from tunesmith.core.contracts import Task
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(tiny, name, options) for tiny in TINY for name, options in tasks()],
+    ids=lambda p: "-".join([p[0], p[1], *p[2]]),
+)
+def made(request: pytest.FixtureRequest, checkpoints: Path) -> Case:
+    tiny, name, options = request.param
+    return case(backbone(checkpoints, tiny), name, options)
+
+
+def test_loss_is_finite_and_a_sum_over_rows(made: Case) -> None:
+    made.model.eval()
+    for phase in made.task.phases:
+        with torch.no_grad():
+            whole = float(made.task.loss(made.model, made.batch(), phase))
+            parts = [float(made.task.loss(made.model, made.batch(i, i + 1), phase)) for i in range(len(made.rows))]
+        assert math.isfinite(whole)
+        assert whole > 0
+        assert math.fsum(parts) == pytest.approx(whole, rel=1e-4)
+
+
+def test_weight_is_a_sum_over_rows(made: Case) -> None:
+    for phase in made.task.phases:
+        parts = [made.task.weight(made.batch(i, i + 1), phase) for i in range(len(made.rows))]
+        assert math.fsum(parts) == pytest.approx(made.task.weight(made.batch(), phase), rel=1e-9)
+        assert min(parts) > 0
+
+
+def test_gradient_reaches_head_and_network(made: Case) -> None:
+    made.model.train()
+    made.task.loss(made.model, made.batch(), made.task.phases[0]).backward()
+    without = [name for name, p in made.model.named_parameters() if p.grad is None or not bool(torch.isfinite(p.grad).all())]
+    made.model.zero_grad(set_to_none=True)
+    assert without == []
+
+
+def test_predictions_are_plain_json(made: Case) -> None:
+    found = made.task.decode(made.outputs())
+    assert len(found) == len(made.rows)
+    assert plain(found) == found
+
+
+def test_metrics_take_predictions_in_any_pieces(made: Case) -> None:
+    found = made.task.decode(made.outputs())
+    whole, pieces = made.task.metrics(), made.task.metrics()
+    whole.update(found, made.targets)
+    for i in range(0, len(found), 5):
+        pieces.update(found[i : i + 5], made.targets[i : i + 5])
+    scores = whole.compute()
+    assert scores == pytest.approx(pieces.compute(), nan_ok=True)
+    assert scores["rows"] == len(found)
+    name, direction = next(iter(made.task.directions().items()))
+    assert direction in ("max", "min")
+    assert math.isfinite(scores[name])
+    json.dumps(scores)
+    for table in whole.tables():
+        assert len(table.values) == len(table.index)
+        assert all(len(row) == len(table.columns) for row in table.values)
+
+
+def test_settings_rebuild_an_equal_task(made: Case) -> None:
+    again: Task = registry.create("tasks", made.task.name, plain(made.task.settings()))
+    assert again == made.task
+    assert torch.equal(again.collate(made.targets), made.task.collate(made.targets))  # type: ignore[arg-type]
+
+
+def test_baseline_is_scored(made: Case) -> None:
+    scores = made.task.metrics()
+    scores.update([made.task.baseline(made.raws)] * len(made.targets), made.targets)
+    assert math.isfinite(scores.compute()[next(iter(made.task.directions()))])
+
+
+def test_rows_are_shown_to_people(made: Case) -> None:
+    found = made.task.decode(made.outputs())
+    for row, prediction, target in zip(made.rows, found, made.targets, strict=True):
+        line = made.task.render(row, prediction, target)
+        assert line
+        assert "\n" not in line
+        assert plain(made.task.shown(target)) == made.task.shown(target)
+        made.task.stratum(made.task.raw(row))
+    assert all(isinstance(label, str) for label in made.task.labels())
+
+
+@pytest.mark.parametrize("tiny", ["bert", "vit"])
+@pytest.mark.parametrize("name", registry.entries("tasks"))
+def test_synthetic_rows_can_be_learned(name: str, tiny: str, checkpoints: Path) -> None:
+    made = case(backbone(checkpoints, tiny), name, {}, rows=24)
+    monitor, direction = next(iter(made.task.directions().items()))
+    optimizer = torch.optim.AdamW(made.model.parameters(), 3e-3)
+    made.model.train()
+    batch = made.batch()
+    for _ in range(40):
+        (made.task.loss(made.model, batch, "main") / made.task.weight(batch, "main")).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    learned, constant = made.task.metrics(), made.task.metrics()
+    learned.update(made.task.decode(made.outputs()), made.targets)
+    constant.update([made.task.baseline(made.raws)] * len(made.targets), made.targets)
+    sign = 1 if direction == "max" else -1
+    assert sign * learned.compute()[monitor] > sign * constant.compute()[monitor]

@@ -1,0 +1,170 @@
+"""What columns mean, read off their values; a tie is refused, and every decision tells its reason and flag."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tunesmith.core.errors import DataError, UnknownNameError
+from tunesmith.data.bad_rows import BadRows
+from tunesmith.data.infer import Columns, infer, kind_of
+from tunesmith.data.sources import open_source
+from tunesmith.data.table import build
+from tunesmith.recipe import DataRecipe
+
+N = 60
+WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "my"]
+
+
+def _texts() -> list[str]:
+    rng = random.Random(0)
+    return [f"{' '.join(rng.choices(WORDS, k=5))} {i}" for i in range(N)]
+
+
+def _infer(tmp_path: Path, columns: dict[str, list[Any]], task: str | None = None, **recipe: Any) -> Columns:
+    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    table, _ = build(open_source(rows), tmp_path / "rows.arrow", BadRows())
+    return infer(table, DataRecipe(**recipe), task)
+
+
+def _cycle(*values: Any) -> list[Any]:
+    return [values[i % len(values)] for i in range(N)]
+
+
+def _told(columns: Columns, what: str) -> tuple[str, str, str]:
+    decision = next(d for d in columns.decisions if d.what == what)
+    return decision.value, decision.why, decision.flag
+
+
+def test_label_by_name(tmp_path: Path) -> None:
+    found = _infer(tmp_path, {"message": _texts(), "kind": _cycle("x", "y"), "Intent": _cycle("a", "b", "c")})
+    assert (found.inputs, found.modality, found.label, found.task) == (["message"], "text", ["Intent"], "classification")
+    assert _told(found, "label") == ("Intent", "its name says so", "--label")
+    assert "not used: kind (category)" in _told(found, "inputs")[1]
+
+
+def test_label_by_few_values(tmp_path: Path) -> None:
+    found = _infer(tmp_path, {"message": _texts(), "id": list(range(N)), "kind": _cycle("x", "y", "z")})
+    assert (found.inputs, found.label) == (["message"], ["kind"])
+    assert _told(found, "label") == ("kind", "the only column of few different values (3)", "--label")
+
+
+def test_label_that_two_columns_could_be_is_asked_for(tmp_path: Path) -> None:
+    columns = {"message": _texts(), "kind": _cycle("x", "y"), "tone": _cycle(0, 1, 2)}
+    with pytest.raises(DataError, match=r"which column is the label\? Columns: message, kind, tone; several could be.*--label"):
+        _infer(tmp_path, columns)
+    assert _infer(tmp_path, columns, label=["tone"]).label == ["tone"]
+    assert _infer(tmp_path, columns, group="kind").label == ["tone"]
+
+
+def test_no_label(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="none is called label, target, class"):
+        _infer(tmp_path, {"message": _texts()})
+
+
+def test_inputs_and_label_as_given(tmp_path: Path) -> None:
+    columns = {"title": _texts(), "body": _texts()[::-1], "label": _cycle("a", "b"), "kind": _cycle("x", "y")}
+    assert _infer(tmp_path, columns).inputs == ["title", "body"]
+    found = _infer(tmp_path, columns, inputs=["body"], label=["kind"])
+    assert (found.inputs, found.label) == (["body"], ["kind"])
+    assert _told(found, "label")[1] == "as given"
+
+
+@pytest.mark.parametrize("named", [{"inputs": ["text", "label"], "label": ["label"]}, {"inputs": ["text", "text"]}])
+def test_column_named_twice(tmp_path: Path, named: dict[str, list[str]]) -> None:
+    with pytest.raises(DataError, match="is named twice in --inputs and --label"):
+        _infer(tmp_path, {"text": _texts(), "label": _cycle("a", "b")}, **named)
+
+
+@pytest.mark.parametrize("flag", ["inputs", "label", "group", "time"])
+def test_unknown_column_is_answered_with_the_nearest(tmp_path: Path, flag: str) -> None:
+    value: Any = "mesage" if flag in ("group", "time") else ["mesage"]
+    with pytest.raises(UnknownNameError, match=r"no column 'mesage'; did you mean 'message'\? Known: label, message"):
+        _infer(tmp_path, {"message": _texts(), "label": _cycle("a", "b")}, **{flag: value})
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (_texts(), "text"),
+        ([f"p/{i}.JPG" for i in range(N)], "image"),
+        ([b"x", None], "image"),
+        (["1", "-2.5e3", None, ""], "number"),
+        (["2024-01-31", "2024-02-01T12:00:00"], "date"),
+        (_cycle("red", "green"), "category"),
+        ([None, ""], "empty"),
+        (_cycle("x" * 61, "y"), "text"),
+    ],
+)
+def test_kinds(values: list[Any], kind: str) -> None:
+    assert kind_of(values) == kind
+
+
+def test_dates_and_numbers_are_no_inputs(tmp_path: Path) -> None:
+    days = [f"2024-{1 + i % 12:02d}-{1 + i % 28:02d}" for i in range(N)]
+    found = _infer(tmp_path, {"day": days, "price": [i + 0.5 for i in range(N)], "text": _texts(), "label": _cycle("a", "b")})
+    assert found.inputs == ["text"]
+    assert "day (date), price (number)" in _told(found, "inputs")[1]
+
+
+def test_pictures(tmp_path: Path) -> None:
+    columns = {"file": [f"{i}.png" for i in range(N)], "caption": _texts(), "label": _cycle("a", "b")}
+    assert _infer(tmp_path, columns, modality="image").inputs == ["file"]
+    assert _infer(tmp_path, columns, modality="text").inputs == ["caption"]
+    assert _infer(tmp_path, columns).inputs == ["file", "caption"]
+    found = _infer(tmp_path, {"image": [b"bytes"] * N, "label": _cycle(0, 1)})
+    assert (found.modality, found.inputs, found.task) == ("image", ["image"], "classification")
+
+
+def test_nothing_to_read(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no column of texts or pictures was found. Columns: x \(number\), label \(category\)"):
+        _infer(tmp_path, {"x": list(range(N)), "label": _cycle("a", "b")})
+
+
+@pytest.mark.parametrize(
+    ("label", "task"),
+    [
+        (_cycle("a", "b"), "classification"),
+        (_cycle(0, 1), "classification"),
+        (_cycle(True, False), "classification"),
+        (_cycle(1.0, 2.0, None), "classification"),
+        ([i / 7 for i in range(N)], "regression"),
+        (list(range(N)), "regression"),
+        (_cycle("a|b", "b", "a", "c|a"), "multilabel"),
+        (_cycle("a; b", "b", "c"), "multilabel"),
+        (_cycle(["a", "b"], ["b"], []), "multilabel"),
+    ],
+)
+def test_task_of_a_label_column(tmp_path: Path, label: list[Any], task: str) -> None:
+    assert _infer(tmp_path, {"text": _texts(), "label": label}).task == task
+
+
+def test_task_as_given_and_of_several_columns(tmp_path: Path) -> None:
+    columns = {"text": _texts(), "late": _cycle(0, 1), "broken": _cycle(1, 0, 0)}
+    assert _infer(tmp_path, columns, label=["late", "broken"]).task == "multilabel"
+    assert _infer(tmp_path, columns, "regression", label=["late"]).task == "regression"
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        ([None] * N, "label column 'label' is empty in every row"),
+        (["a"] * N, r"one class only \('a' in all 60 rows\)"),
+        ([f"row {i}" for i in range(N)], "a different value in each of its 60 rows"),
+    ],
+)
+def test_labels_that_teach_nothing(tmp_path: Path, label: list[Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        _infer(tmp_path, {"text": _texts(), "label": label})
+
+
+def test_split_column(tmp_path: Path) -> None:
+    columns = {"text": _texts(), "label": _cycle("a", "b", "c"), "Split": _cycle("train", "DEV", "test")}
+    found = _infer(tmp_path, columns)
+    assert found.split == "Split"
+    assert _told(found, "split") == ("column 'Split'", "it holds dev, test, train", "--split 0.8,0.1,0.1")
+    assert _infer(tmp_path, columns, split="0.8,0.1,0.1").split is None
+    assert _infer(tmp_path, {**columns, "Split": _cycle("A", "B")}).split is None
