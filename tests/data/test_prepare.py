@@ -209,3 +209,21 @@ def test_restored_is_what_was_read(tmp_path: Path) -> None:
     assert again.table.origin(3) == ("a.csv", "line 5")
     assert (again.bad.total, again.bad.named[0].where) == (1, "line 42")
     assert len(divided.targets) == 40
+
+
+def test_a_picture_that_is_in_training_and_test_is_noted_by_its_bytes(tmp_path: Path, checkpoints: Path) -> None:
+    """Equal names in two folders are two pictures; equal bytes under two names are one."""
+    from PIL import Image
+
+    for split, first in (("train", 0), ("test", 30)):
+        for number in range(12):
+            folder = tmp_path / split / "ab"[number % 2]
+            folder.mkdir(parents=True, exist_ok=True)
+            colour = 0 if split == "test" and number == 0 else first + number
+            Image.new("RGB", (8, 8), (colour * 5, 0, 0)).save(folder / f"{number}.png")
+    was = prepare.read(DataRecipe(), [str(tmp_path)], tmp_path / "rows.arrow")
+    was.table.path_columns = ["image"]
+    backbone = registry.create("backbones", "image", {"source": str(checkpoints / "vit")})
+    task = registry.create("tasks", "classification", {})
+    prepare.divide(was, None, DataRecipe(), task, backbone, 0)
+    assert any(note.startswith("1 of 12 test rows hold the same input as a training row") for note in was.table.notes)

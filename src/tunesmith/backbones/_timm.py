@@ -47,10 +47,17 @@ class Timm(Library):
         if self.folder is not None:
             network = self.build()
             return network, _checkpoints.fill(network, weights_in(self.folder), str(self.folder))
+        timm = require("timm", "timm backbones")
+        network = self.build()  # an unknown name is answered here
+        found = timm.models.get_pretrained_cfg(self.architecture, allow_unregistered=True)
+        if found is not None and found.hf_hub_id:
+            try:
+                folder = _checkpoints.locate(str(found.hf_hub_id))
+            except BackboneError as error:
+                raise offline(f"timm:{self.architecture}", error) from error
+            return network, _checkpoints.fill(network, weights_in(folder), f"timm:{self.architecture}")
         try:
             network = self._create(pretrained=True)
-        except UnknownNameError:
-            raise
         except Exception as error:  # the hub's client raises errors of its HTTP library, of its own and of the system
             raise offline(f"timm:{self.architecture}", error) from error
         return network, _checkpoints.Loaded(f"timm:{self.architecture}", len(network.state_dict()), [], [])

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from tunesmith.core.contracts import Backbone, Task
 from tunesmith.core.errors import DataError, RowError
+from tunesmith.core.files import sha256
 from tunesmith.data import split as splitting
 from tunesmith.data.bad_rows import BadRow, BadRows
 from tunesmith.data.infer import Decision
@@ -176,10 +177,16 @@ def _no_part_lost(table: Table, rows: list[int], bad: BadRows) -> None:
 
 
 def _note_shared(table: Table, splits: dict[str, Rows], columns: Sequence[str]) -> None:
-    """Note how many test rows repeat a training row (values are compared; two copies of a picture file are two pictures)."""
+    """Note how many test rows repeat a training row: the same text, the same bytes of a picture."""
 
     def values(number: int) -> int:
-        return hash(tuple(table.cell(number, column) for column in columns))
+        row = table[number]
+        found = []
+        for column in columns:
+            value = row[column]
+            is_path = column in table.path_columns and isinstance(value, str)
+            found.append(sha256(Path(value)) if is_path else value)
+        return hash(tuple(found))
 
     known = {values(int(number)) for number in splits["train"]}
     shared = sum(values(int(number)) in known for number in splits["test"])

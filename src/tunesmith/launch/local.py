@@ -100,14 +100,16 @@ def launch(recipe: Recipe, data: Any = None) -> Result | None:
         console.decisions([*columns.decisions, *parts.decisions])
         divided = prepare.divide(was, columns.split, recipe.data, parts.task, parts.backbone, recipe.seed)
         console.decisions(divided.decisions)
+        parts = dataclasses.replace(parts, task=divided.task)
+        model = training.build(parts)
+        if data is not None:
+            parts.recipe.data.path = []
+        _store(run, parts, was, columns.split)
     except BaseException:
         _remove_if_empty(run)
         raise
-    if data is not None:
-        parts.recipe.data.path = []
-    _store(run, parts, was, columns.split)
     processes.wait_for_everyone()
-    return _run(run, parts, was, divided, None)
+    return _run(run, parts, model, was, divided, None)
 
 
 def _remove_if_empty(run: Run) -> None:
@@ -143,11 +145,13 @@ def _go_on(run: Run) -> Result | None:
     columns = dataclasses.replace(infer(was.table, recipe.data, recipe.task.name), split=split_column)
     parts = resolve(recipe, columns)
     divided = prepare.divide(was, split_column, recipe.data, parts.task, parts.backbone, recipe.seed)
+    parts = dataclasses.replace(parts, task=divided.task)
+    model = training.build(parts)
     from tunesmith.engine.checkpoints import latest
 
     found = latest(run.checkpoints)
     console.say(f"resuming {run.folder} " + (f"from {found.name}" if found else "from the start: no checkpoint had been written"))
-    return _run(run, parts, was, divided, found)
+    return _run(run, parts, model, was, divided, found)
 
 
 def prepare_process(seed: int) -> None:
@@ -172,9 +176,8 @@ def _restored(run: Run) -> tuple[Read, str | None]:
     return prepare.restored(run.work / "rows.arrow", stored), stored["split_column"]
 
 
-def _run(run: Run, parts: Parts, was: Read, divided: Divided, checkpoint: Path | None) -> Result | None:
+def _run(run: Run, parts: Parts, model: Model, was: Read, divided: Divided, checkpoint: Path | None) -> Result | None:
     started = time.perf_counter()
-    parts = dataclasses.replace(parts, task=divided.task)
     main = training.processes().is_main_process
     if was.bad.total:
         if main:
@@ -182,7 +185,7 @@ def _run(run: Run, parts: Parts, was: Read, divided: Divided, checkpoint: Path |
         console.say(f"warning: {was.bad.summary()} (all of them: {run.bad_rows})")
     for note in was.table.notes:
         console.say(f"note: {note}")
-    trained = training.train(run, parts, was.table, divided, checkpoint)
+    trained = training.train(run, parts, model, was.table, divided, checkpoint)
     if not main:
         return None
     console.say("evaluating on the test split")

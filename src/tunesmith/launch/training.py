@@ -46,23 +46,37 @@ class Trained:
     device: torch.device
 
 
-def train(run: Run, parts: Parts, table: Table, divided: Divided, checkpoint: Path | None) -> Trained:
+def build(parts: Parts) -> Model:
+    """The model with its pretrained weights and its adapter, before anything is written.
+
+    Args:
+        parts: implementations; the task is fitted.
+
+    Raises:
+        BackboneError: the weights are not to be had.
+        AdapterError: the adapter does not fit this network.
+    """
+    model = parts.task.build(parts.backbone)
+    _tell_origin(parts)
+    parts.adapter.apply(model, parts.recipe.seed)
+    if parts.recipe.training.gradient_checkpointing:
+        parts.backbone.save_memory(model._bare[0])
+    return model
+
+
+def train(run: Run, parts: Parts, model: Model, table: Table, divided: Divided, checkpoint: Path | None) -> Trained:
     """Train by a resolved recipe.
 
     Args:
         run: where checkpoints and logs go.
         parts: implementations; the task is fitted.
+        model: what `build` gave.
         table: the rows.
         divided: row numbers of the splits, and targets.
         checkpoint: where to go on from, or None.
     """
     recipe = parts.recipe
     accelerator = _accelerator(recipe.training.precision)
-    model = parts.task.build(parts.backbone)
-    _tell_origin(parts)
-    parts.adapter.apply(model, recipe.seed)
-    if recipe.training.gradient_checkpointing:
-        parts.backbone.save_memory(model._bare[0])
     model.to(accelerator.device)
     before, names = model.fingerprints(), set(model.trainable())
     trainable = sum(p.numel() for p in model.trainable().values())
