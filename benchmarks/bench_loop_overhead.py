@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from tunesmith.core import registry
-from tunesmith.core.contracts import Setup
+from tunesmith.core.fitting import Setup
 from tunesmith.engine.batches import Examples, Loader, Plan
 from tunesmith.engine.groups import parameter_groups
 from tunesmith.engine.loop import Limits, Loop

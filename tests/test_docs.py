@@ -45,6 +45,7 @@ def test_flags_the_guide_names_exist() -> None:
     text = (ROOT / "docs/guide.md").read_text() + (ROOT / "README.md").read_text()
     known = cli._parser().format_help()
     known += "".join(verb.format_help() for verb in cli._parser()._subparsers._group_actions[0].choices.values())  # type: ignore
+    text = re.sub(r"`torchrun .*? -m", "`-m", text)  # torchrun's own flags
     for flag in set(re.findall(r"--[a-z][a-z-]+", text)):
         assert flag in known, flag
 

@@ -12,7 +12,7 @@ from torch.optim import lr_scheduler
 from transformers import get_constant_schedule_with_warmup, get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
 
 from tunesmith.core import registry
-from tunesmith.core.contracts import OptimizerSpec, Schedule
+from tunesmith.core.fitting import OptimizerSpec, Schedule
 
 TOTAL = 200
 

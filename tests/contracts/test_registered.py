@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from tunesmith.core import contracts, registry
+from tunesmith.core import contracts, fitting, registry
 from tunesmith.core.errors import RecipeError, UnknownNameError
 
 BASES: dict[str, type[Any]] = {
     "backbones": contracts.Backbone,
     "tasks": contracts.Task,
     "adapters": contracts.Adapter,
-    "optimizers": contracts.OptimizerSpec,
-    "schedules": contracts.Schedule,
-    "trackers": contracts.Callback,
+    "optimizers": fitting.OptimizerSpec,
+    "schedules": fitting.Schedule,
+    "trackers": fitting.Callback,
 }
 EVERY = [(room, name) for room in registry.ROOMS for name in registry.entries(room)]
 

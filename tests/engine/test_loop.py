@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from tunesmith.core import registry
-from tunesmith.core.contracts import Callback, Progress, Setup
 from tunesmith.core.errors import TrainingError
+from tunesmith.core.fitting import Callback, Progress, Setup
 from tunesmith.core.model import Model
 from tunesmith.engine.averages import Ema, averaged
 from tunesmith.engine.batches import Examples, Loader, Plan

@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 
 from tunesmith.core import bundle as bundles
 from tunesmith.core import registry
-from tunesmith.core.contracts import Progress
 from tunesmith.core.files import read_json, sha256, write_json
+from tunesmith.core.fitting import Progress
 from tunesmith.core.model import Model
 from tunesmith.evaluate import checks, streaming
 

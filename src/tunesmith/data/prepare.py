@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from tunesmith.core.contracts import Backbone, Task
 from tunesmith.core.errors import DataError, RowError
 from tunesmith.core.files import sha256
 from tunesmith.data import split as splitting
 from tunesmith.data.bad_rows import BadRow, BadRows
+from tunesmith.data.cutter import Cutter
 from tunesmith.data.infer import Decision
 from tunesmith.data.sources import SPLITS, open_source
 from tunesmith.data.split import NAMES, Rows
@@ -138,7 +138,7 @@ def divide(was: Read, split_column: str | None, recipe: DataRecipe, task: Task, 
     names = _given(was, rows, split_column, recipe)
     if names is None:
         rows, raws = _without_rare(table, rows, raws, task, recipe, bad)
-    cutter = _Cutter(table, recipe, task, seed, np.asarray(rows), raws)
+    cutter = Cutter(table, recipe, task, seed, np.asarray(rows), raws)
     if names is not None:
         splits = cutter.complete({n: np.flatnonzero(names == n) for n in NAMES}, decisions)
     else:
@@ -259,65 +259,3 @@ def _without_rare(
         else:
             keep.append(i)
     return [rows[i] for i in keep], [raws[i] for i in keep]
-
-
-@dataclass
-class _Cutter:
-    """Cuts positions (0 ... len(rows) - 1) by the way the recipe asks for."""
-
-    table: Table
-    recipe: DataRecipe
-    task: Task
-    seed: int
-    rows: Rows
-    raws: Sequence[Any]
-
-    def cut(self, where: Rows, wanted: Sequence[float]) -> list[Rows]:
-        """Parts of the positions `where` with the wanted shares."""
-        strata = self._strata(where)
-        if self.recipe.group:
-            groups = np.asarray([str(self.table.cell(int(self.rows[i]), self.recipe.group)) for i in where])
-            return splitting.grouped(where, strata, groups, wanted, self.seed)
-        if self.recipe.time:
-            cells = (self.table.cell(int(self.rows[i]), self.recipe.time) for i in where)
-            return splitting.by_time(where, np.asarray([splitting.moment(cell, self.recipe.time) for cell in cells]), wanted)
-        return splitting.stratified(where, strata, wanted, self.seed)
-
-    def limited(self, where: Rows, limit: int) -> Rows:
-        """At most `limit` of the positions `where`, every class in proportion and none left out."""
-        strata = self._strata(where)
-        classes = len(np.unique(strata))
-        if limit < classes:
-            raise DataError(f"--limit {limit} is less than one training row for each of the {classes} classes; allow at least {classes}")
-        return splitting.stratified(where, strata, (limit / len(where), 1 - limit / len(where)), self.seed)[0]
-
-    def _strata(self, where: Rows) -> npt.NDArray[Any]:
-        return np.asarray([self.task.stratum(self.raws[i]) for i in where])
-
-    def complete(self, splits: dict[str, Rows], decisions: list[Decision]) -> dict[str, Rows]:
-        """Given splits, with the missing ones cut from the training rows."""
-        missing = [name for name in NAMES if len(splits[name]) == 0]
-        given = [name for name in NAMES if name not in missing]
-        if "train" in missing:
-            raise DataError("the data came divided, but no training rows were among it")
-        why = f"the data came with {' and '.join(given)}"
-        if missing:
-            part = 0.1
-            parts = self.cut(splits["train"], (1 - part * len(missing), *[part] * len(missing)))
-            splits = {**splits, "train": parts[0], **dict(zip(missing, parts[1:], strict=True))}
-            why += f"; {' and '.join(missing)} cut from train ({self.why()})"
-        decisions.append(Decision("split", ", ".join(f"{len(splits[n])} {n}" for n in NAMES), why, "--split 0.8,0.1,0.1"))
-        return splits
-
-    def why(self) -> str:
-        if self.recipe.group:
-            return f"rows of one '{self.recipe.group}' stay together"
-        if self.recipe.time:
-            return f"the past by '{self.recipe.time}' trains, the future tests"
-        if len({self.task.stratum(raw) for raw in self.raws}) > 1:
-            return "every class in proportion, drawn by the seed"
-        return "drawn by the seed"
-
-    @staticmethod
-    def shown(wanted: Sequence[float]) -> str:
-        return ", ".join(f"{share:.0%} {name}" for share, name in zip(wanted, NAMES, strict=True))

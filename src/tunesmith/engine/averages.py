@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tunesmith.core.contracts import Average
+from tunesmith.core.fitting import Average
 
 
 class Ema(Average):

@@ -21,8 +21,9 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from tunesmith.core.contracts import Adapter, Average, Progress
+from tunesmith.core.contracts import Adapter
 from tunesmith.core.files import atomic, disk_errors, read_json, write_json
+from tunesmith.core.fitting import Average, Progress
 from tunesmith.core.model import Model
 
 

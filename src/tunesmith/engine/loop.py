@@ -17,9 +17,10 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from tunesmith.core.contracts import Adapter, Batch, Callback, Progress, Schedule, Setup
+from tunesmith.core.contracts import Adapter, Batch
 from tunesmith.core.errors import TrainingError
 from tunesmith.core.files import atomic
+from tunesmith.core.fitting import Callback, Progress, Schedule, Setup
 from tunesmith.core.model import Model, to_device
 from tunesmith.engine import checkpoints
 from tunesmith.engine.averages import averaged

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from tunesmith.core.contracts import Batch, Setup
+from tunesmith.core.contracts import Batch
+from tunesmith.core.fitting import Setup
 from tunesmith.core.model import to_device
 
 

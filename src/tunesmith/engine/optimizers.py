@@ -9,8 +9,8 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
-from tunesmith.core.contracts import Average, OptimizerSpec
 from tunesmith.core.errors import require
+from tunesmith.core.fitting import Average, OptimizerSpec
 
 if TYPE_CHECKING:
     import torch

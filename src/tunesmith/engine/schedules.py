@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, final
 
-from tunesmith.core.contracts import Schedule
+from tunesmith.core.fitting import Schedule
 
 
 class _Warm(Schedule):

@@ -15,8 +15,9 @@ from typing import Any
 
 import torch
 
-from tunesmith.core.contracts import Check, Prediction, Progress, Row
+from tunesmith.core.contracts import Check, Prediction, Row
 from tunesmith.core.errors import require
+from tunesmith.core.fitting import Progress
 from tunesmith.core.model import Model
 
 TOLERANCE = 1e-3

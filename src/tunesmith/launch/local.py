@@ -13,11 +13,8 @@ from __future__ import annotations
 
 import dataclasses
 import random
-import resource
 import shutil
-import sys
 import time
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +22,7 @@ from typing import Any
 from tunesmith import recipe as recipes
 from tunesmith.core import bundle as bundles
 from tunesmith.core import run as runs
-from tunesmith.core.contracts import Check, Metrics, Row, Task
+from tunesmith.core.contracts import Check
 from tunesmith.core.errors import UsageError, require
 from tunesmith.core.files import read_json, write_json, write_text
 from tunesmith.core.model import Model
@@ -33,11 +30,9 @@ from tunesmith.core.run import Run
 from tunesmith.data import prepare
 from tunesmith.data.infer import infer
 from tunesmith.data.prepare import Divided, Read
-from tunesmith.launch import console, training
+from tunesmith.launch import console, outcome, training
 from tunesmith.launch.resolve import Parts, resolve
 from tunesmith.recipe import Recipe
-
-RELOAD_ROWS = 32
 
 
 @dataclass
@@ -190,24 +185,24 @@ def _run(run: Run, parts: Parts, model: Model, was: Read, divided: Divided, chec
         return None
     console.say("evaluating on the test split")
     test = parts.task.metrics()
-    shown = _predict_split(run, trained.model, parts.task, was, divided, test)
+    shown = outcome.predict_split(run, trained.model, parts.task, was, divided, test)
     scores = test.compute()
-    constant = _constant(parts.task, divided)
-    samples = [(row, found) for (_, row), (_, _, found) in _samples(trained.model, parts.task)]
-    about = _about(parts)
+    constant = outcome.constant(parts.task, divided)
+    samples = outcome.samples(trained.model, parts.task)
+    about = outcome.about(parts)
     from tunesmith.report import files
 
     text = files.card(name=was.name, about=about, test=scores, classes=parts.task.labels())
     bundles.save(run.bundle, model=trained.model, task=parts.task, adapter=parts.adapter, about=about, card=text, samples=samples)
     console.say("checking the bundle in a fresh process")
-    checks = _checks(run, trained, shown, scores, constant, parts.task)
+    checks = outcome.checks(run, trained, shown, scores, constant, parts.task)
     report = files.write(run.report, test, trained.progress.history, run.log, trained.monitor[0])
     metrics = {
         "test": scores,
         "validation": trained.validation,
         "constant": constant,
         "checks": [dataclasses.asdict(check) for check in checks],
-        "cost": _cost(trained, time.perf_counter() - started),
+        "cost": outcome.cost(trained, time.perf_counter() - started),
         "data": {**{name: len(rows) for name, rows in divided.splits.items()}, "bad_rows": was.bad.total, "notes": was.table.notes},
         "backbone": trained.model.backbone.origin(),
         "report": [path.name for path in report],
@@ -215,90 +210,3 @@ def _run(run: Run, parts: Parts, model: Model, was: Read, divided: Divided, chec
     write_json(run.metrics, metrics)
     shutil.rmtree(run.work)
     return Result(run.folder, metrics, checks)
-
-
-def _rows(was: Read, numbers: Any) -> Iterator[tuple[int, Row]]:
-    for number in numbers:
-        yield int(number), was.table[int(number)]
-
-
-def _predict_split(run: Run, model: Model, task: Task, was: Read, divided: Divided, metrics: Metrics) -> list[tuple[Row, Any]]:
-    """Predict the test split into predictions.parquet; gives the first rows with their predictions."""
-    from tunesmith.evaluate import streaming
-
-    first: list[tuple[Row, Any]] = []
-    predicted = streaming.predict(model, task, _rows(was, divided.splits["test"]))
-    with streaming.PredictionFile(run.predictions) as file:
-        for number, row, prediction in streaming.score(metrics, predicted, divided.targets.__getitem__):
-            place, where = was.table.origin(number)
-            file.write({"row": number, "file": place, "where": where, "target": task.shown(divided.targets[number]), **prediction})
-            if len(first) < RELOAD_ROWS:
-                first.append(({c: row.get(c) for c in model.backbone.columns}, prediction))
-    return first
-
-
-def _constant(task: Task, divided: Divided) -> dict[str, Any]:
-    """Test scores of the best constant prediction."""
-    said = task.baseline([task.shown(divided.targets[int(n)]) for n in divided.splits["train"]])
-    metrics = task.metrics()
-    test = [divided.targets[int(n)] for n in divided.splits["test"]]
-    for start in range(0, len(test), 1024):
-        part = test[start : start + 1024]
-        metrics.update([said] * len(part), part)
-    return metrics.compute()
-
-
-def _samples(model: Model, task: Task) -> Any:
-    from tunesmith.evaluate import streaming
-
-    rows: list[tuple[None, Row]] = [(None, row) for row in bundles.sample_rows(model.backbone)]
-    return zip(rows, streaming.predict(model, task, rows), strict=True)
-
-
-def _about(parts: Parts) -> dict[str, Any]:
-    inputs = list(parts.backbone.columns)
-    shown = {"text": "...", "image": "picture.png"}
-    example = ", ".join(f'"{spec.column}": "{shown[spec.kind]}"' for spec in parts.backbone.input_spec())
-    return {
-        "tunesmith": runs.environment()["packages"].get("tunesmith", "unknown"),
-        "modality": parts.recipe.data.modality,
-        "inputs": inputs,
-        "label": ", ".join(parts.recipe.data.label or []),
-        "example": "{" + example + "}",
-        "backbone": _public(parts.recipe.backbone.name or ""),
-        "task": parts.task.name,
-        "adapter": parts.recipe.adapter.name,
-    }
-
-
-def _public(source: str) -> str:
-    """A source without the folders of the machine that trained."""
-    return Path(source).name if Path(source).is_dir() else source
-
-
-def _checks(run: Run, trained: training.Trained, shown: Sequence[tuple[Row, Any]], scores: Any, constant: Any, task: Task) -> list[Check]:
-    from tunesmith.evaluate import checks
-
-    return [
-        checks.weights_moved(trained.before, trained.after, trained.names, trained.may_rest),
-        checks.loss_and_gradient(trained.progress),
-        checks.head_saved(trained.model, run.bundle, trained.before),
-        checks.reloaded(run.bundle, [row for row, _ in shown], [prediction for _, prediction in shown]),
-        checks.better_than_constant(scores, constant, next(iter(task.directions().items()))),
-    ]
-
-
-def _cost(trained: training.Trained, seconds: float) -> dict[str, Any]:
-    parameters = list(trained.model.parameters())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform == "darwin" else 1024) / 1024
-    return {
-        "train_seconds": round(trained.progress.seconds, 3),
-        "total_seconds": round(seconds, 3),
-        "steps": trained.progress.step,
-        "epochs": trained.progress.epoch,
-        "stopped": trained.progress.stop,
-        "parameters": sum(p.numel() for p in parameters),
-        "trainable_parameters": trained.trainable,
-        "peak_memory_gb": round(peak, 3),
-        "device": str(trained.device),
-    }

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunesmith.core import registry
-from tunesmith.core.contracts import Adapter, Backbone, Defaults, OptimizerSpec, Schedule, Task
+from tunesmith.core.contracts import Adapter, Backbone, Defaults, Task
 from tunesmith.core.errors import AdapterError, UnknownNameError, UsageError
+from tunesmith.core.fitting import OptimizerSpec, Schedule
 from tunesmith.data.infer import Columns, Decision
 from tunesmith.recipe import Choice, Recipe
 

@@ -13,9 +13,9 @@ import torch
 
 from tunesmith import recipe as recipes
 from tunesmith.core import registry
-from tunesmith.core.contracts import Callback, Progress, Setup
 from tunesmith.core.errors import UsageError, require
 from tunesmith.core.files import write_text
+from tunesmith.core.fitting import Callback, Progress, Setup
 from tunesmith.core.model import Model
 from tunesmith.core.run import Run
 from tunesmith.data.prepare import Divided

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TextIO, final
 
-from tunesmith.core.contracts import Callback, Progress
 from tunesmith.core.files import disk_errors, write_text
+from tunesmith.core.fitting import Callback, Progress
 
 
 @final

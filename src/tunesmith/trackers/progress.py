@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, final
 
-from tunesmith.core.contracts import Callback, Progress
+from tunesmith.core.fitting import Callback, Progress
 
 SHOWN = ("macro_f1", "accuracy", "micro_f1", "rmse", "r2", "auroc", "log_loss")
 

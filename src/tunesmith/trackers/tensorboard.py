@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, final
 
-from tunesmith.core.contracts import Callback, Progress
 from tunesmith.core.errors import require
+from tunesmith.core.fitting import Callback, Progress
 
 
 @final

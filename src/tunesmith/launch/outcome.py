@@ -1,0 +1,107 @@
+"""What follows training: predictions of the test split, what the bundle says of itself, checks, cost."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tunesmith.core import bundle as bundles
+from tunesmith.core import run as runs
+from tunesmith.core.contracts import Check, Metrics, Prediction, Row, Task
+from tunesmith.core.model import Model
+from tunesmith.core.run import Run
+from tunesmith.data.prepare import Divided, Read
+from tunesmith.evaluate import checks as proofs
+from tunesmith.evaluate import streaming
+from tunesmith.launch import training
+from tunesmith.launch.resolve import Parts
+
+RELOAD_ROWS = 32
+
+
+def _rows(was: Read, numbers: Any) -> Iterator[tuple[int, Row]]:
+    for number in numbers:
+        yield int(number), was.table[int(number)]
+
+
+def predict_split(run: Run, model: Model, task: Task, was: Read, divided: Divided, metrics: Metrics) -> list[tuple[Row, Any]]:
+    """Predict the test split into predictions.parquet; gives the first rows with their predictions."""
+    first: list[tuple[Row, Any]] = []
+    predicted = streaming.predict(model, task, _rows(was, divided.splits["test"]))
+    with streaming.PredictionFile(run.predictions) as file:
+        for number, row, prediction in streaming.score(metrics, predicted, divided.targets.__getitem__):
+            place, where = was.table.origin(number)
+            file.write({"row": number, "file": place, "where": where, "target": task.shown(divided.targets[number]), **prediction})
+            if len(first) < RELOAD_ROWS:
+                first.append(({c: row.get(c) for c in model.backbone.columns}, prediction))
+    return first
+
+
+def constant(task: Task, divided: Divided) -> dict[str, Any]:
+    """Test scores of the best constant prediction."""
+    said = task.baseline([task.shown(divided.targets[int(n)]) for n in divided.splits["train"]])
+    metrics = task.metrics()
+    test = [divided.targets[int(n)] for n in divided.splits["test"]]
+    for start in range(0, len(test), 1024):
+        part = test[start : start + 1024]
+        metrics.update([said] * len(part), part)
+    return metrics.compute()
+
+
+def samples(model: Model, task: Task) -> list[tuple[Row, Prediction]]:
+    """Made-up inputs with the model's own predictions."""
+    rows: list[tuple[None, Row]] = [(None, row) for row in bundles.sample_rows(model.backbone)]
+    return [(row, prediction) for _, row, prediction in streaming.predict(model, task, rows)]
+
+
+def about(parts: Parts) -> dict[str, Any]:
+    """What the bundle says of itself, without paths of this machine."""
+    inputs = list(parts.backbone.columns)
+    shown = {"text": "...", "image": "picture.png"}
+    example = ", ".join(f'"{spec.column}": "{shown[spec.kind]}"' for spec in parts.backbone.input_spec())
+    return {
+        "tunesmith": runs.environment()["packages"].get("tunesmith", "unknown"),
+        "modality": parts.recipe.data.modality,
+        "inputs": inputs,
+        "label": ", ".join(parts.recipe.data.label or []),
+        "example": "{" + example + "}",
+        "backbone": _public(parts.recipe.backbone.name or ""),
+        "task": parts.task.name,
+        "adapter": parts.recipe.adapter.name,
+    }
+
+
+def _public(source: str) -> str:
+    """A source without the folders of the machine that trained."""
+    return Path(source).name if Path(source).is_dir() else source
+
+
+def checks(run: Run, trained: training.Trained, shown: Sequence[tuple[Row, Any]], scores: Any, constant: Any, task: Task) -> list[Check]:
+    """All that the run proves about itself."""
+    return [
+        proofs.weights_moved(trained.before, trained.after, trained.names, trained.may_rest),
+        proofs.loss_and_gradient(trained.progress),
+        proofs.head_saved(trained.model, run.bundle, trained.before),
+        proofs.reloaded(run.bundle, [row for row, _ in shown], [prediction for _, prediction in shown]),
+        proofs.better_than_constant(scores, constant, next(iter(task.directions().items()))),
+    ]
+
+
+def cost(trained: training.Trained, seconds: float) -> dict[str, Any]:
+    """Seconds, steps, parameters, peak memory in GB, device."""
+    parameters = list(trained.model.parameters())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform == "darwin" else 1024) / 1024
+    return {
+        "train_seconds": round(trained.progress.seconds, 3),
+        "total_seconds": round(seconds, 3),
+        "steps": trained.progress.step,
+        "epochs": trained.progress.epoch,
+        "stopped": trained.progress.stop,
+        "parameters": sum(p.numel() for p in parameters),
+        "trainable_parameters": trained.trainable,
+        "peak_memory_gb": round(peak, 3),
+        "device": str(trained.device),
+    }
