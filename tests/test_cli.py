@@ -20,6 +20,7 @@ from tunesmith.cli import main
 from tunesmith.core import bundle as bundles
 from tunesmith.core import registry
 from tunesmith.core.errors import BundleError
+from tunesmith.core.files import sha256
 from tunesmith.evaluate.checks import differences
 
 
@@ -156,6 +157,18 @@ def test_a_damaged_bundle_is_refused(run: Path, tmp_path: Path, damage: str, cap
     assert main(["predict", str(copy), "--text", "a"]) == 1
     assert words.get(damage, "does not belong to it: extra.bin") in capsys.readouterr().err
     with pytest.raises(BundleError):
+        tunesmith.load(copy)
+
+
+def test_a_bundle_that_names_a_file_outside_itself_is_refused(run: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "bundle"
+    shutil.copytree(run / "bundle", copy)
+    (tmp_path / "other.txt").write_text("x")
+    sums = json.loads((copy / "checksums.json").read_text())
+    (copy / "checksums.json").write_text(json.dumps({**sums, "../other.txt": sha256(tmp_path / "other.txt")}))
+    with pytest.raises(BundleError, match="names a file outside itself"):
         tunesmith.load(copy)
 
 

@@ -124,6 +124,8 @@ def verify(folder: Path) -> dict[str, Any]:
         raise BundleError(f"{folder} is no bundle, or an incomplete one: checksums.json cannot be read ({error})") from error
     for name, digest in expected.items():
         path = folder / name
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise BundleError(f"the bundle {folder} names a file outside itself ({name}); do not use it")
         if not path.is_file():
             raise BundleError(f"the bundle {folder} is incomplete: {name} is missing; copy it again from where it was made")
         if sha256(path) != digest:
