@@ -158,7 +158,8 @@ def page(found: dict[str, dict[str, Any]]) -> str:
         "",
         f"Written by `benchmarks/results.py` on {datetime.date.today().isoformat()}, {platform.machine()}, {os.cpu_count()} cores, no GPU. "
         "Each row is one `tunesmith tune` command, given below. The linear probe is scikit-learn's logistic regression on the same frozen "
-        "features. Where an adapted model is below a cheap reference, the reference is the better choice for that data.",
+        "features. Where an adapted model is below a cheap reference, the reference is the better choice for that data. "
+        "Seconds of training were taken while other programs ran, and are upper limits.",
         "",
         "| case | accuracy | macro F1 | AUROC | linear probe | reference | trained weights | training | checks |",
         "|---|---|---|---|---|---|---|---|---|",

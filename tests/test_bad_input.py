@@ -152,7 +152,7 @@ def test_class_of_one_row(run: Run, tmp_path: Path, checkpoints: Path) -> None:
         (["data.csv", "--set", "adapter.name=lora", "--set", "adapter.rnak=4"], 1, "did you mean 'rank'?"),
         (["data.csv", "--limit", "2"], 1, "--limit 2 is less than one training row for each of the 3 classes"),
         (["data.csv", "--recipe", "gone.yaml"], 2, "recipe file gone.yaml does not exist"),
-        (["--resume", "gone"], 2, "gone holds no run that can be resumed"),
+        (["--resume", "gone"], 2, "the run gone does not exist"),
     ],
 )
 def test_calls_that_cannot_be_followed(

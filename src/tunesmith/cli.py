@@ -7,7 +7,6 @@ Results go to standard output (as JSON with `--json`), everything else to standa
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import sys
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from typing import Any
 from tunesmith import __version__
 from tunesmith import recipe as recipes
 from tunesmith.core import registry
-from tunesmith.core.errors import TunesmithError, UsageError
+from tunesmith.core.errors import TunesmithError, UsageError, missing
 
 LISTS = ("inputs", "label", "trackers")
 
@@ -38,6 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except BrokenPipeError:  # the reader of the output has gone
         sys.stderr.close()
+        return 1
+    except ModuleNotFoundError as error:
+        if options.debug:
+            raise
+        _fail(options, f"error: {missing(error)}")
         return 1
     except Exception as error:
         if options.debug:
@@ -136,7 +140,8 @@ def _tune(options: argparse.Namespace) -> int:
             raise UsageError("--resume goes on with the run's own recipe; give no data or other flag beside it")
         from tunesmith.launch.local import resume
 
-        return _finish(resume(options.resume), options, False)
+        result = resume(options.resume)
+        return _finish(result, options, bool(recipes.read_yaml(Path(options.resume) / "recipe.yaml").get("allow_failed_checks")))
     recipe = recipes.from_plain(tree)
     if not recipe.data.path:
         raise UsageError("no data was named: tunesmith tune DATA; see tunesmith tune --help")
@@ -183,8 +188,3 @@ def _demo(options: argparse.Namespace) -> int:
     from tunesmith.launch.demo import demo
 
     return _finish(demo(options.out), options, False)
-
-
-def fields_of(cls: Any) -> list[dict[str, Any]]:
-    """Fields of an implementation with their help, for listings."""
-    return [{"name": f.name, "help": f.metadata.get("help", "")} for f in dataclasses.fields(cls) if f.init]

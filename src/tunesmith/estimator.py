@@ -184,7 +184,12 @@ class TunesmithClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
         """(n, classes) probabilities in the order of `classes_`."""
-        return np.asarray([list(item["probabilities"].values()) for item in self._predictions(X)])
+        found = self._predictions(X)
+        result = np.zeros((len(found), len(self.classes_)))
+        for row, item in zip(result, found, strict=True):
+            for code, probability in item["probabilities"].items():
+                row[int(code)] = probability  # a class the run left out keeps 0
+        return result
 
 
 @final

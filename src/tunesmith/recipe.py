@@ -51,7 +51,7 @@ class DataRecipe:
             raise ValueError("fields 'group' and 'time' exclude each other: a split is either by group or by time")
         if self.split not in (None, "given"):
             shares(self.split or "")
-        if self.max_bad_rows < 0:
+        if not 0 <= self.max_bad_rows < math.inf:
             raise ValueError("field 'max_bad_rows' must not be negative")
 
 
@@ -83,6 +83,14 @@ class TrainingRecipe:
                 raise ValueError(f"field '{name}' must be at least 1")
         if self.accumulate > self.batch_size:
             raise ValueError(f"field 'accumulate' ({self.accumulate}) is larger than field 'batch_size' ({self.batch_size})")
+        if self.checkpoint_steps is not None and self.checkpoint_steps < 1:
+            raise ValueError("field 'checkpoint_steps' must be at least 1")
+        if not 0 <= self.clip < math.inf:
+            raise ValueError("field 'clip' must be 0 (no limit) or more")
+        if self.patience is not None and self.patience < 1:
+            raise ValueError("field 'patience' must be at least 1")
+        if self.workers < 0:
+            raise ValueError("field 'workers' must not be negative")
         if not 0 <= self.warmup <= 1:
             raise ValueError("field 'warmup' is a share of the steps, between 0 and 1")
         if not 0 <= self.ema < 1:
@@ -121,6 +129,8 @@ class Recipe:
         for part in CHOICES:
             if getattr(self, part) is None:
                 setattr(self, part, Choice())
+        if not 0 <= self.seed < 2**32:
+            raise ValueError("field 'seed' must be a whole number from 0 to 4294967295")
         if self.scratch and self.weights:
             raise ValueError("fields 'scratch' and 'weights' exclude each other: random weights, or those of a file")
 

@@ -112,10 +112,17 @@ def test_a_bundle_that_cannot_be_read_is_found(trained: Any, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("own", "constant", "direction", "status"),
-    [(0.6, 0.5, "max", "passed"), (0.5, 0.5, "max", "failed"), (1.0, 2.0, "min", "passed"), (2.0, 1.0, "min", "failed")],
+    [
+        (0.6, 0.5, "max", "passed"),
+        (0.5, 0.5, "max", "failed"),
+        (0.505, 0.5, "max", "failed"),  # less than one of the 100 rows
+        (1.0, 2.0, "min", "passed"),
+        (1.99, 2.0, "min", "failed"),
+        (2.0, 1.0, "min", "failed"),
+    ],
 )
 def test_better_than_the_constant(own: float, constant: float, direction: str, status: str) -> None:
-    assert checks.better_than_constant({"m": own}, {"m": constant}, ("m", direction)).status == status
+    assert checks.better_than_constant({"m": own, "rows": 100}, {"m": constant}, ("m", direction)).status == status
 
 
 def test_differences() -> None:

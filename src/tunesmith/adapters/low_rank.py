@@ -121,17 +121,26 @@ class AdaLora(PeftAdapter):
         return ".lora_E." in parameter
 
     def state(self, model: Model) -> dict[str, torch.Tensor]:
+        import torch
+
         tuner: Any = model.network.base_model
         kept = {}
         for kind in ("ipt", "exp_avg_ipt", "exp_avg_unc"):
             for name, tensor in getattr(tuner.rankallocator, kind).items():
                 kept[f"{kind}/{name}"] = tensor.contiguous()
+        for config in tuner.peft_config.values():
+            for name, ranks in (config.rank_pattern or {}).items():
+                kept[f"rank_pattern/{name}"] = torch.tensor(ranks)
         return kept
 
     def restore(self, model: Model, state: Mapping[str, torch.Tensor]) -> None:
         tuner: Any = model.network.base_model
         for key, tensor in state.items():
             kind, _, name = key.partition("/")
+            if kind == "rank_pattern":
+                for config in tuner.peft_config.values():
+                    config.rank_pattern = {**(config.rank_pattern or {}), name: tensor.tolist()}
+                continue
             getattr(tuner.rankallocator, kind)[name] = tensor
 
 

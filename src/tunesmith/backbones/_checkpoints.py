@@ -168,7 +168,9 @@ def hub_network(folder: Path, family: Any, source: str, unused: tuple[str, ...] 
 
     with quiet():
         try:
-            network, told = family.from_pretrained(str(folder), dtype=torch.float32, output_loading_info=True, use_safetensors=True)
+            network, told = family.from_pretrained(
+                str(folder), dtype=torch.float32, output_loading_info=True, use_safetensors=True, trust_remote_code=False
+            )
         except (OSError, SafetensorError) as error:
             raise BackboneError(f"{folder} holds no weights in safetensors that can be read: {str(error)[:300]}") from error
         except ValueError as error:

@@ -31,7 +31,7 @@ class Transformers(Library):
     def _config(self) -> Any:
         transformers = require("transformers", "vision backbones in hub format")
         try:
-            return transformers.AutoConfig.from_pretrained(str(self.folder))
+            return transformers.AutoConfig.from_pretrained(str(self.folder), trust_remote_code=False)
         except (ValueError, OSError) as error:
             raise BackboneError(f"{self.folder}/config.json describes no network that transformers knows: {str(error)[:200]}") from error
 

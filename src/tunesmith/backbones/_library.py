@@ -78,10 +78,11 @@ class Library(ABC):
         """What `save` writes as config.json, so that `library_of(folder)` gives this library again."""
 
 
-def offline(what: str, error: BaseException) -> BackboneError:
+def offline(what: str) -> BackboneError:
     """The error for pretrained weights that are nowhere."""
     return BackboneError(
-        f"the pretrained weights of {what} are not on this machine and could not be fetched ({type(error).__name__}). What can be done: "
+        f"the pretrained weights of {what} are not on this machine and could not be fetched (no connection to the hub, or the hub "
+        "does not have them). What can be done: "
         "give a file of weights for this architecture with --weights FILE; give the folder of a downloaded checkpoint as --backbone; or "
         "start from random weights, which needs much more data, with --scratch"
     )

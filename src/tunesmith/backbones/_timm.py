@@ -54,12 +54,12 @@ class Timm(Library):
             try:
                 folder = _checkpoints.locate(str(found.hf_hub_id))
             except BackboneError as error:
-                raise offline(f"timm:{self.architecture}", error) from error
+                raise offline(f"timm:{self.architecture}") from error
             return network, _checkpoints.fill(network, weights_in(folder), f"timm:{self.architecture}")
         try:
             network = self._create(pretrained=True)
         except Exception as error:  # the hub's client raises errors of its HTTP library, of its own and of the system
-            raise offline(f"timm:{self.architecture}", error) from error
+            raise offline(f"timm:{self.architecture}") from error
         return network, _checkpoints.Loaded(f"timm:{self.architecture}", len(network.state_dict()), [], [])
 
     def preprocessing(self) -> Preprocessing:

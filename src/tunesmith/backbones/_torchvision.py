@@ -60,7 +60,7 @@ class Torchvision(Library):
         try:
             weights = self._models().get_model_weights(self.architecture).DEFAULT.get_state_dict(progress=False, check_hash=True)
         except Exception as error:  # the download raises errors of urllib, of the system and its own
-            raise offline(f"torchvision:{self.architecture}", error) from error
+            raise offline(f"torchvision:{self.architecture}") from error
         return network, _checkpoints.fill(network, weights, f"torchvision:{self.architecture}")
 
     def preprocessing(self) -> Preprocessing:

@@ -75,7 +75,7 @@ class Text(Backbone):
         """config.json as transformers reads it, with all defaults filled in."""
         _ = self.config  # tells better of a missing file than transformers does
         try:
-            return require("transformers", "text backbones").AutoConfig.from_pretrained(str(self.folder))
+            return require("transformers", "text backbones").AutoConfig.from_pretrained(str(self.folder), trust_remote_code=False)
         except (ValueError, OSError) as error:
             raise BackboneError(f"{self.folder}/config.json describes no network that transformers knows: {str(error)[:200]}") from error
 
@@ -84,7 +84,7 @@ class Text(Backbone):
         """The checkpoint's tokenizer, padding on the right."""
         transformers = require("transformers", "text backbones")
         try:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(str(self.folder))
+            tokenizer = transformers.AutoTokenizer.from_pretrained(str(self.folder), trust_remote_code=False)
         except (OSError, ValueError) as error:
             raise BackboneError(f"{self.folder} holds no tokenizer that can be read: {error}") from error
         tokenizer.padding_side = "right"

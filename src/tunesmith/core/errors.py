@@ -115,6 +115,12 @@ _EXTRA_OF = {
 }
 
 
+def missing(error: ModuleNotFoundError) -> str:
+    """What to install for a module that was not found."""
+    package = str(error.name).split(".")[0]
+    return f"the package '{package}' is not installed; install it with: pip install 'tunesmith[{_EXTRA_OF.get(package, 'all')}]'"
+
+
 def require(module: str, needed_for: str) -> ModuleType:
     """Import an optional package, or say which extra brings it.
 

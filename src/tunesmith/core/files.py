@@ -125,14 +125,15 @@ def write_text(path: Path, text: str) -> None:
 
 def to_json(value: Any) -> str:
     """JSON text, indented; numbers that are not finite become null, as JSON has no word for them."""
-    return json.dumps(_plain(value), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(plain_json(value), indent=2, ensure_ascii=False) + "\n"
 
 
-def _plain(value: Any) -> Any:
+def plain_json(value: Any) -> Any:
+    """The value with plain types only; numbers that are not finite become None."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain_json(item) for item in value]
     if isinstance(value, Path):
         return str(value)
     if hasattr(value, "item") and not isinstance(value, str | bytes):  # a number of numpy or torch

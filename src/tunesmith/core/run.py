@@ -112,6 +112,8 @@ def existing(folder: str) -> Run:
         UsageError: the folder holds no run, or one that had not begun to train.
     """
     run = Run(Path(folder))
+    if not run.folder.is_dir():
+        raise UsageError(f"the run {folder} does not exist; check the name and the folder ({Path(folder).absolute().parent})")
     if not run.recipe.is_file():
         raise UsageError(
             f"{folder} holds no run that can be resumed (no recipe.yaml); start it anew with another --out, or remove the folder"

@@ -40,6 +40,32 @@ class Cutter:
             return splitting.by_time(where, np.asarray([splitting.moment(cell, self.recipe.time) for cell in cells]), wanted)
         return splitting.stratified(where, strata, wanted, self.seed)
 
+    def check_given(self, splits: dict[str, Rows]) -> None:
+        """Refuse splits that came with the data and break what `group` or `time` asks for.
+
+        Raises:
+            DataError: a group on two sides, or training rows later than test rows.
+        """
+        if self.recipe.group:
+            column = self.recipe.group
+            groups = {name: {str(self.table.cell(int(self.rows[i]), column)) for i in where} for name, where in splits.items()}
+            both = sorted(groups["train"] & (groups["validation"] | groups["test"]))
+            if both:
+                raise DataError(
+                    f"the data came divided, and {len(both)} value(s) of '{column}' stand on both sides, for example {both[0]!r}; "
+                    "divide it anew with --split 0.8,0.1,0.1, or leave --group out"
+                )
+        if self.recipe.time and len(splits["train"]) and len(splits["test"]):
+            column = self.recipe.time
+            times = {
+                n: [splitting.moment(self.table.cell(int(self.rows[i]), column), column) for i in splits[n]] for n in ("train", "test")
+            }
+            if max(times["train"]) > min(times["test"]):
+                raise DataError(
+                    f"the data came divided, and training rows are later than test rows by '{column}'; divide it anew with "
+                    "--split 0.8,0.1,0.1, or leave --time out"
+                )
+
     def limited(self, where: Rows, limit: int) -> Rows:
         """At most `limit` of the positions `where`, every class in proportion and none left out."""
         strata = self._strata(where)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import itertools
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -201,6 +202,17 @@ def task_of(table: Table, label: list[str]) -> tuple[str, str]:
         whole = all(float(value).is_integer() for value in values)
         if not whole or (len(counts) > 20 and len(counts) > 0.05 * rows):
             return "regression", f"column '{label[0]}' holds {len(counts)} different numbers"
+    commas = [value for value in values if re.fullmatch(r"-?\d+,\d+", value)]
+    if len(commas) > 0.5 * len(values):
+        raise DataError(
+            f"label column '{label[0]}' holds numbers with a decimal comma ({commas[0]!r}); "
+            f"write them with a point ({commas[0].replace(',', '.')!r})"
+        )
+    if len(counts) > 0.5 * rows and sum(map(len, values)) > 80 * len(values):
+        raise DataError(
+            f"label column '{label[0]}' holds texts, not labels ({values[0][:60]!r} ...); "
+            "name the label column with --label, the texts with --inputs"
+        )
     listed = [value for value in values if value.startswith("[") or "|" in value or ";" in value]
     if listed:
         labels = {part for value in values for part in split_labels(value)}

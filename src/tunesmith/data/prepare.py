@@ -22,7 +22,7 @@ from tunesmith.core.contracts import Backbone, Task
 from tunesmith.core.errors import DataError, RowError
 from tunesmith.core.files import sha256
 from tunesmith.data import split as splitting
-from tunesmith.data.bad_rows import BadRow, BadRows
+from tunesmith.data.bad_rows import BadRows
 from tunesmith.data.cutter import Cutter
 from tunesmith.data.infer import Decision
 from tunesmith.data.sources import SPLITS, open_source
@@ -42,8 +42,6 @@ class Read:
     bad: BadRows
     described: str
     name: str
-    reading_errors: list[BadRow] = field(default_factory=list)
-    reading_notes: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -61,7 +59,7 @@ def read(recipe: DataRecipe, data: Any, path: Path) -> Read:
     source = open_source(data, recipe.encoding, recipe.delimiter)
     bad = BadRows()
     table, part_splits = build(source, path, bad)
-    return Read(table, part_splits, bad, source.described, source.name, list(bad.named), list(table.notes))
+    return Read(table, part_splits, bad, source.described, source.name)
 
 
 def facts(was: Read) -> dict[str, Any]:
@@ -73,8 +71,8 @@ def facts(was: Read) -> dict[str, Any]:
         "part_splits": was.part_splits,
         "described": was.described,
         "name": was.name,
-        "notes": was.reading_notes,
-        "bad_rows": [dataclasses.asdict(bad) for bad in was.reading_errors],
+        "notes": was.table.notes,
+        "bad_rows": [dataclasses.asdict(bad) for bad in was.bad.named],
     }
 
 
@@ -85,7 +83,22 @@ def restored(path: Path, stored: dict[str, Any]) -> Read:
         bad.add(**item)
     table = open_table(path, stored["columns"], [(name, Path(root)) for name, root in stored["files"]], stored["path_columns"])
     table.notes.extend(stored["notes"])
-    return Read(table, stored["part_splits"], bad, stored["described"], stored["name"], list(bad.named), stored["notes"])
+    return Read(table, stored["part_splits"], bad, stored["described"], stored["name"])
+
+
+def division_facts(divided: Divided) -> dict[str, Any]:
+    """What `restored_division` needs, as plain JSON."""
+    return {
+        "splits": {name: [int(n) for n in rows] for name, rows in divided.splits.items()},
+        "targets": [[number, target] for number, target in divided.targets.items()],
+        "task": divided.task.settings(),
+    }
+
+
+def restored_division(stored: dict[str, Any], task: Task) -> Divided:
+    """The division a run began with: rows are never divided anew, as files that have changed since would move them between splits."""
+    splits = {name: np.asarray(rows, np.int64) for name, rows in stored["splits"].items()}
+    return Divided(splits, task, {int(number): target for number, target in stored["targets"]})
 
 
 def audit(table: Table, task: Task, backbone: Backbone, bad: BadRows, threads: int = 2) -> tuple[list[int], list[Any]]:
@@ -140,6 +153,7 @@ def divide(was: Read, split_column: str | None, recipe: DataRecipe, task: Task, 
         rows, raws = _without_rare(table, rows, raws, task, recipe, bad)
     cutter = Cutter(table, recipe, task, seed, np.asarray(rows), raws)
     if names is not None:
+        cutter.check_given({n: np.flatnonzero(names == n) for n in NAMES})
         splits = cutter.complete({n: np.flatnonzero(names == n) for n in NAMES}, decisions)
     else:
         wanted = shares(recipe.split) if recipe.split else DEFAULT_SHARES
@@ -163,6 +177,8 @@ def divide(was: Read, split_column: str | None, recipe: DataRecipe, task: Task, 
             raise DataError(
                 f"the {name} split is empty" + (f"; {bad.summary()}" if bad.total else "; give more rows, or other --split shares")
             )
+    counted = ", ".join(f"{len(result[name])} {name}" for name in NAMES)
+    decisions.append(Decision("rows", counted, "limited" if recipe.limit else "all usable ones", "--limit, --max-bad-rows"))
     bad.check(sum(map(len, result.values())), recipe.max_bad_rows)
     _note_shared(table, result, backbone.columns)
     return Divided(result, fitted, targets, decisions)

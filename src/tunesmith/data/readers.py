@@ -102,6 +102,20 @@ class FolderReader:
 
 
 @dataclass(frozen=True)
+class PicturesReader:
+    """Picture files, each a row of the one column `column`, placed by its name."""
+
+    files: tuple[Path, ...]
+    column: str
+    label: str
+    root: Path = Path()
+
+    def rows(self, bad: BadRows) -> Iterator[Located]:
+        for file in self.files:
+            yield file.name, {self.column: str(file.absolute())}
+
+
+@dataclass(frozen=True)
 class MemoryReader:
     """Rows that are in memory already, or come from an iterable made anew for each reading."""
 

@@ -155,7 +155,7 @@ def _undecodable(path: Path, encoding: str) -> DataError:
             except UnicodeDecodeError as error:
                 return DataError(
                     f"{path} is not {encoding} text: byte 0x{line[error.start]:02x} in line {number}; "
-                    "name its encoding, for example --encoding cp1252 or --encoding gb18030"
+                    "name its encoding, for example --encoding cp1252 (Windows, western Europe), latin-1 or gb18030 (Chinese)"
                 )
     return DataError(f"{path} is not {encoding} text; name its encoding with --encoding, for example --encoding utf-8")
 

@@ -113,7 +113,7 @@ def load(
     for number, average in enumerate(averages):
         average.restore(group(f"average{number}/"))
     for phase, optimizer in optimizers.items():
-        optimizer.load_state_dict(torch.load(path / f"optimizer-{phase}.pt", map_location=device, weights_only=True))
+        optimizer.load_state_dict(torch.load(path / f"optimizer-{phase}.pt", map_location="cpu", weights_only=True))
     states = load_file(path / "random.safetensors")
     torch.set_rng_state(states["cpu"])
     if torch.cuda.is_available() and "cuda0" in states:

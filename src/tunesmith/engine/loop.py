@@ -131,12 +131,21 @@ class Loop:
                 started = time.perf_counter()
         progress.seconds += time.perf_counter() - started
         with averaged(self.setup.averages):
-            scores = self.evaluate()
+            scores = self._scores()
             self._judge(scores)
         progress.epoch += 1
         progress.batch = 0
         self._tell("evaluated", progress, scores)
         self._save()
+
+    def _scores(self) -> dict[str, Any]:
+        """Validation scores; of several processes the first one evaluates, so that all of them judge alike."""
+        if self.accelerator.num_processes == 1:
+            return self.evaluate()
+        told = [self.evaluate() if self.accelerator.is_main_process else None]
+        torch.distributed.broadcast_object_list(told, src=0)
+        assert told[0] is not None
+        return told[0]
 
     def _step(self, pieces: list[Batch]) -> dict[str, float]:
         factor = self.schedule.factor(self.progress.step, self.progress.total_steps, self.limits.warmup, self.progress.drops)
@@ -212,6 +221,8 @@ class Loop:
         if name not in scores:
             raise TrainingError(f"there is no validation metric '{name}' to monitor; there are {', '.join(sorted(scores))}")
         value = float(scores[name])
+        if not math.isfinite(value):
+            raise TrainingError(f"the validation metric '{name}' is {value}, so it cannot decide which weights are kept; monitor another")
         better = progress.best is None or (value > progress.best if direction == "max" else value < progress.best)
         progress.history.append({"step": progress.step, "epoch": progress.epoch + 1, **scores})
         if better:

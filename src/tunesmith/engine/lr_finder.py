@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable
 
@@ -28,6 +29,8 @@ def sweep(setup: Setup, device: torch.device, *, low: float = 1e-6, high: float 
     phase, optimizer = next(iter(setup.optimizers.items()))
     parameters: list[nn.Parameter] = [p for group in optimizer.param_groups for p in group["params"]]
     kept = [p.detach().clone() for p in parameters]
+    buffers = [(buffer, buffer.detach().clone()) for buffer in setup.model.buffers()]
+    fresh = copy.deepcopy(optimizer.state_dict())
     largest = max(group["base_lr"] for group in optimizer.param_groups)
     random = torch.get_rng_state()
     setup.model.train()
@@ -56,7 +59,9 @@ def sweep(setup: Setup, device: torch.device, *, low: float = 1e-6, high: float 
     with torch.no_grad():
         for parameter, value in zip(parameters, kept, strict=True):
             parameter.copy_(value)
-    optimizer.state.clear()
+        for buffer, value in buffers:
+            buffer.copy_(value)
+    optimizer.load_state_dict(fresh)
     torch.set_rng_state(random)
     return seen
 

@@ -80,11 +80,18 @@ class PredictionFile(AbstractContextManager["PredictionFile"]):
         if len(self.waiting) >= self.group:
             self._flush()
 
+    def _known(self, kind: Any) -> Any:
+        if str(kind) == "null":
+            return self.arrow.string()
+        return self.arrow.list_(self.arrow.string()) if str(kind).endswith(": null>") and str(kind).startswith("list") else kind
+
     def _flush(self) -> None:
         if not self.waiting:
             return
         if self.writer is None:
             table = self.arrow.Table.from_pylist(self.waiting)
+            kinds = [(f.name, self._known(f.type)) for f in table.schema]  # a first group of empty lists does not tell what they hold
+            table = table.cast(self.arrow.schema(kinds))
             self.writer = self.parquet.ParquetWriter(self.path, table.schema)
         else:
             table = self.arrow.Table.from_pylist(self.waiting, schema=self.writer.schema)

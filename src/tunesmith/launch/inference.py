@@ -11,7 +11,7 @@ from tunesmith.core.bundle import Bundle
 from tunesmith.core.contracts import Prediction, Row
 from tunesmith.core.errors import DataError, RowError, UnknownNameError
 from tunesmith.data.bad_rows import BadRows
-from tunesmith.data.readers import PICTURES, FolderReader, MemoryReader, Reader
+from tunesmith.data.readers import PICTURES, FolderReader, MemoryReader, PicturesReader, Reader
 from tunesmith.data.sources import Part, open_source
 from tunesmith.data.table import with_paths
 from tunesmith.evaluate import streaming
@@ -31,9 +31,6 @@ class Predictor:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        from tunesmith.launch.local import prepare_process
-
-        prepare_process(0)
         self.bundle: Bundle = bundles.load(Path(folder))
 
     @property
@@ -63,8 +60,8 @@ class Predictor:
         """Predictions one by one in bounded memory; rows that cannot be used go to `bad`."""
         return streaming.predict(self.bundle.model, self.bundle.task, self._usable(inputs, bad), batch_size)
 
-    def _usable(self, inputs: Any, bad: BadRows) -> Iterator[tuple[Located, Row]]:
-        for (file, where), row in self._rows(inputs, bad):
+    def _usable(self, inputs: Any, bad: BadRows, labels: Sequence[str] = ()) -> Iterator[tuple[Located, Row]]:
+        for (file, where), row in self._rows(inputs, bad, labels):
             try:
                 self.bundle.backbone.check(row)
             except RowError as error:
@@ -72,14 +69,17 @@ class Predictor:
                 continue
             yield (file, where), row
 
-    def _rows(self, inputs: Any, bad: BadRows) -> Iterator[tuple[Located, Row]]:
+    def _rows(self, inputs: Any, bad: BadRows, labels: Sequence[str]) -> Iterator[tuple[Located, Row]]:
         columns = list(self.bundle.backbone.columns)
         pictures = [spec.column for spec in self.bundle.backbone.input_spec() if spec.kind == "image"]
         for part in _parts(inputs, columns, bool(pictures)):
             first = True
             for where, row in part.reader.rows(bad):
-                if first and not set(columns) & set(row):
-                    raise UnknownNameError(f"input column in {part.reader.label} called", columns[0], row)
+                missing = [column for column in columns if column not in row]
+                if first and missing:
+                    raise UnknownNameError(f"input column in {part.reader.label} called", missing[0], row)
+                if first and labels and not set(labels) & set(row):
+                    raise UnknownNameError(f"label column in {part.reader.label} called", labels[0], row)
                 first = False
                 yield (part.reader.label, where), with_paths(dict(row), part.reader.root, pictures)
 
@@ -95,7 +95,7 @@ class Predictor:
 
         def labelled() -> Iterator[tuple[Any, Row]]:
             """Rows, each with its target as its key."""
-            for place, row in self._usable(data, bad):
+            for place, row in self._usable(data, bad, task.settings()["label"]):
                 try:
                     target = task.target(task.raw(row))
                 except RowError as error:
@@ -129,10 +129,12 @@ def _are_paths(inputs: Sequence[Any], pictures: bool) -> bool:
 def _part(item: str | Path, columns: Sequence[str], pictures: bool) -> Part:
     path = Path(item)
     if pictures and path.suffix.lower() in PICTURES:
-        return Part(MemoryReader(lambda: [{columns[0]: str(path.absolute())}], label=str(path)))
+        if not path.is_file():
+            raise DataError(f"the picture {path} does not exist; check the name and the folder")
+        return Part(PicturesReader((path,), columns[0], str(path.parent)))
     if pictures and path.is_dir() and any(p.suffix.lower() in PICTURES for p in path.iterdir()):
         found = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES)
-        return Part(MemoryReader(lambda: ({columns[0]: str(p.absolute())} for p in found), label=str(path)))
+        return Part(PicturesReader(tuple(found), columns[0], str(path)))
     source = open_source(str(path))
     if len(source.parts) > 1:
         raise DataError(

@@ -21,6 +21,7 @@ from typing import Any
 
 from tunesmith import recipe as recipes
 from tunesmith.core import bundle as bundles
+from tunesmith.core import registry
 from tunesmith.core import run as runs
 from tunesmith.core.contracts import Check
 from tunesmith.core.errors import UsageError, require
@@ -35,7 +36,7 @@ from tunesmith.launch.resolve import Parts, resolve
 from tunesmith.recipe import Recipe
 
 
-@dataclass
+@dataclass(repr=False)
 class Result:
     """A finished run.
 
@@ -48,6 +49,10 @@ class Result:
     folder: Path
     metrics: dict[str, Any]
     checks: list[Check]
+
+    def __repr__(self) -> str:
+        scores = ", ".join(f"{name} {value:.4f}" for name, value in self.metrics["test"].items() if isinstance(value, float))
+        return f"<run {self.folder}: test {scores}; {len(self.checks) - len(self.failed)} of {len(self.checks)} checks passed>"
 
     @property
     def bundle(self) -> Path:
@@ -97,9 +102,10 @@ def launch(recipe: Recipe, data: Any = None) -> Result | None:
         console.decisions(divided.decisions)
         parts = dataclasses.replace(parts, task=divided.task)
         model = training.build(parts)
+        training.check_features(model, was.table, divided)
         if data is not None:
             parts.recipe.data.path = []
-        _store(run, parts, was, columns.split)
+        _store(run, parts, was, divided, columns.split)
     except BaseException:
         _remove_if_empty(run)
         raise
@@ -139,8 +145,10 @@ def _go_on(run: Run) -> Result | None:
     was, split_column = _restored(run)
     columns = dataclasses.replace(infer(was.table, recipe.data, recipe.task.name), split=split_column)
     parts = resolve(recipe, columns)
-    divided = prepare.divide(was, split_column, recipe.data, parts.task, parts.backbone, recipe.seed)
-    parts = dataclasses.replace(parts, task=divided.task)
+    stored = read_json(run.work / "division.json")
+    task = registry.create("tasks", parts.task.name, stored["task"])
+    divided = prepare.restored_division(stored, task)
+    parts = dataclasses.replace(parts, task=task)
     model = training.build(parts)
     from tunesmith.engine.checkpoints import latest
 
@@ -159,9 +167,10 @@ def prepare_process(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def _store(run: Run, parts: Parts, was: Read, split_column: str | None) -> None:
+def _store(run: Run, parts: Parts, was: Read, divided: Divided, split_column: str | None) -> None:
     """Write what a resumed run needs, recipe last: its presence says that there is something to resume."""
     write_json(run.work / "data.json", {**prepare.facts(was), "split_column": split_column})
+    write_json(run.work / "division.json", prepare.division_facts(divided))
     write_json(run.folder / "environment.json", runs.environment())
     write_text(run.recipe, recipes.to_yaml(dataclasses.replace(parts.recipe, out=None)))
 
@@ -192,7 +201,7 @@ def _run(run: Run, parts: Parts, model: Model, was: Read, divided: Divided, chec
     about = outcome.about(parts)
     from tunesmith.report import files
 
-    text = files.card(name=was.name, about=about, test=scores, classes=parts.task.labels())
+    text = files.card(name=f"{parts.task.name} with {about['backbone']}", about=about, test=scores, classes=parts.task.labels())
     bundles.save(run.bundle, model=trained.model, task=parts.task, adapter=parts.adapter, about=about, card=text, samples=samples)
     console.say("checking the bundle in a fresh process")
     checks = outcome.checks(run, trained, shown, scores, constant, parts.task)

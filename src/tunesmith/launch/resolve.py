@@ -104,7 +104,8 @@ def _filled(
         given.head_lr if given.head_lr is not None else max(lr, optimizer.rate(defaults.head_lr)) if given.lr is None else max(lr, 1e-3)
     )
     if not (0 < lr < math.inf and 0 < head_lr < math.inf):
-        raise UsageError(f"fields 'lr' ({lr:g}) and 'head_lr' ({head_lr:g}) must be above 0")
+        name, rate = ("lr", lr) if not 0 < lr < math.inf else ("head_lr", head_lr)
+        raise UsageError(f"field '{name}' must be a number above 0 (got {rate:g})")
     monitor = given.monitor or next(iter(task.directions()))
     if monitor not in task.directions():
         raise UnknownNameError("validation metric", monitor, task.directions())

@@ -31,8 +31,8 @@ def result(run: Result) -> None:
     console.print(
         f"trained {cost['trainable_parameters']:,} parameters for {cost['train_seconds']:.1f} s; whole run {cost['total_seconds']:.1f} s"
     )
-    console.print(f"run:    {run.folder}", soft_wrap=True)
-    console.print(f"bundle: {run.bundle}", soft_wrap=True)
+    console.print(f"run:    {run.folder}", soft_wrap=True, markup=False)
+    console.print(f"bundle: {run.bundle}", soft_wrap=True, markup=False)
     if run.failed:
         console.print(f"[red]{len(run.failed)} check(s) failed[/]: {', '.join(check.name for check in run.failed)}")
 

@@ -13,7 +13,7 @@ import torch
 
 from tunesmith import recipe as recipes
 from tunesmith.core import registry
-from tunesmith.core.errors import UsageError, require
+from tunesmith.core.errors import BackboneError, UsageError, require
 from tunesmith.core.files import write_text
 from tunesmith.core.fitting import Callback, Progress, Setup
 from tunesmith.core.model import Model
@@ -62,6 +62,24 @@ def build(parts: Parts) -> Model:
     if parts.recipe.training.gradient_checkpointing:
         parts.backbone.save_memory(model._bare[0])
     return model
+
+
+def check_features(model: Model, table: Table, divided: Divided) -> None:
+    """Refuse a backbone that gives the same features for different rows: nothing can be learned from them.
+
+    Raises:
+        BackboneError: with what usually is the cause.
+    """
+    backbone = model.backbone
+    rows = [table[int(number)] for number in divided.splits["train"][:8]]
+    model.eval()
+    with torch.inference_mode():
+        pooled = model.features({"inputs": backbone.collate([backbone.encode(row) for row in rows])}).pooled
+    if pooled is not None and len(rows) > 1 and len({tuple(row.items()) for row in rows}) > 1 and float(pooled.std(dim=0).max()) == 0.0:
+        raise BackboneError(
+            f"the backbone gives the same features for {len(rows)} different rows, so nothing can be learned from them; pictures are often "
+            "read too small for it (--set backbone.size=96 or more), or its weights are damaged"
+        )
 
 
 def train(run: Run, parts: Parts, model: Model, table: Table, divided: Divided, checkpoint: Path | None) -> Trained:
@@ -199,6 +217,10 @@ def _setup(parts: Parts, model: Model, loader: Loader, accelerator: Any) -> Setu
 
 def _with_found_rate(run: Run, parts: Parts, setup: Setup, accelerator: Any) -> Any:
     """Sweep rates, take the suggested one, and write it into the recipe."""
+    if accelerator.num_processes > 1:
+        raise UsageError("--find-lr sweeps in one process: find the rate without torchrun first, then give it with --lr")
+    if parts.optimizer.name == "prodigy":
+        raise UsageError("--find-lr and --optimizer prodigy exclude each other: prodigy finds the rate by itself")
     seen = lr_finder.sweep(setup, accelerator.device)
     rate = lr_finder.suggested(seen)
     old = parts.recipe.training.lr

@@ -22,7 +22,7 @@ def aligned(table: ScoreTable) -> str:
               f1  support
         a  0.500        4
     """
-    rows = [["", *table.columns], *([name, *map(_figure, values)] for name, values in zip(table.index, table.values, strict=True))]
+    rows = [["", *table.columns], *([name, *_cells(table, values)] for name, values in zip(table.index, table.values, strict=True))]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = [
         row[0].ljust(widths[0]) + "".join("  " + cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)) for row in rows
@@ -30,8 +30,13 @@ def aligned(table: ScoreTable) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _figure(value: float) -> str:
-    return f"{value:g}" if (float(value).is_integer() and abs(value) >= 2) or value == 0 else f"{value:.3f}"
+def counts(table: ScoreTable) -> list[bool]:
+    """Which columns hold counts of rows; the others hold shares."""
+    return [table.matrix or column == "support" for column in table.columns]
+
+
+def _cells(table: ScoreTable, values: Sequence[float]) -> list[str]:
+    return [f"{value:.0f}" if whole else f"{value:.3f}" for value, whole in zip(values, counts(table), strict=True)]
 
 
 def write(folder: Path, metrics: Metrics, history: Sequence[Mapping[str, Any]], log: Path, monitor: str) -> list[Path]:
@@ -53,7 +58,8 @@ def write(folder: Path, metrics: Metrics, history: Sequence[Mapping[str, Any]], 
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["", *table.columns])
-        writer.writerows([name, *values] for name, values in zip(table.index, table.values, strict=True))
+        for name, values in zip(table.index, table.values, strict=True):
+            writer.writerow([name, *(round(v) if whole else v for v, whole in zip(values, counts(table), strict=True))])
         write_text(folder / f"{table.name}.csv", text.getvalue())
         if table.matrix:
             pictures.matrix(table, folder / f"{table.name}.png")

@@ -34,8 +34,8 @@ def matrix(table: ScoreTable, path: Path) -> None:
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, label="share of the true class", shrink=0.8)
     if len(table.index) <= MOST_CELLS:
-        axes.set_xticks(range(len(table.columns)), table.columns, rotation=45, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(len(table.index)), table.index)
+        axes.set_xticks(range(len(table.columns)), table.columns, rotation=45, ha="right", rotation_mode="anchor", parse_math=False)
+        axes.set_yticks(range(len(table.index)), table.index, parse_math=False)
         for y, x in np.ndindex(counts.shape):
             if counts[y, x]:
                 axes.text(
@@ -61,6 +61,7 @@ def learning_curves(steps: Sequence[Mapping[str, Any]], evaluations: Sequence[Ma
         axes.plot(x, y, color="#9ecae1", linewidth=0.8, label="loss of each step")
         axes.plot(x, smooth, color="#08519c", linewidth=1.8, label="training loss, running mean")
     axes.set_xlabel("step")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_ylabel("loss")
     right = axes.twinx()
     right.plot(

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TextIO, final
 
-from tunesmith.core.files import disk_errors, write_text
+from tunesmith.core.files import disk_errors, plain_json, write_text
 from tunesmith.core.fitting import Callback, Progress
 
 
@@ -54,7 +54,7 @@ class JsonLines(Callback):
     def _write(self, record: Mapping[str, Any]) -> None:
         if self.handle:
             with disk_errors(self.path):
-                self.handle.write(json.dumps(record) + "\n")
+                self.handle.write(json.dumps(plain_json(dict(record))) + "\n")
 
 
 def _whole(line: str) -> bool:
