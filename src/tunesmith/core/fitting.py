@@ -63,9 +63,16 @@ class Average(ABC):
 
 
 class OptimizerSpec(ABC):
-    """An optimizer and its hyperparameters."""
+    """An optimizer and its hyperparameters.
+
+    Attributes:
+        finds_rate: whether it finds the learning rate by itself.
+        schedule: the schedule it needs where the recipe names none; None leaves it to the adapter.
+    """
 
     name: ClassVar[str]
+    finds_rate: ClassVar[bool] = False
+    schedule: ClassVar[str | None] = None
 
     @abstractmethod
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:

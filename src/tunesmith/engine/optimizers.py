@@ -111,6 +111,8 @@ class Prodigy(_Plain):
     """Finds the rate by itself (Mishchenko and Defazio 2023); the learning rate is a factor on what it finds, normally 1."""
 
     name: ClassVar[str] = "prodigy"
+    finds_rate: ClassVar[bool] = True
+    schedule: ClassVar[str | None] = "constant"
     weight_decay: float = field(default=0.01, metadata={"help": "decay of matrices"})
 
     def rate(self, adamw_rate: float) -> float:
@@ -130,6 +132,7 @@ class ScheduleFree(_Plain):
     """AdamW that averages its weights instead of lowering the rate (Defazio et al. 2024); use it with the schedule 'constant'."""
 
     name: ClassVar[str] = "schedule_free"
+    schedule: ClassVar[str | None] = "constant"
     factor: ClassVar[float] = 2.0
     weight_decay: float = field(default=0.01, metadata={"help": "decay of matrices"})
 

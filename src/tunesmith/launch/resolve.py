@@ -81,7 +81,7 @@ def resolve(recipe: Recipe, columns: Columns) -> Parts:
         )
     defaults = adapter.defaults(traits)
     optimizer: OptimizerSpec = registry.create("optimizers", recipe.optimizer.name or "adamw", recipe.optimizer.options)
-    schedule_name = recipe.schedule.name or ("constant" if optimizer.name in ("schedule_free", "prodigy") else defaults.schedule)
+    schedule_name = recipe.schedule.name or optimizer.schedule or defaults.schedule
     schedule: Schedule = registry.create("schedules", schedule_name, recipe.schedule.options)
     full = _filled(recipe, columns, task, adapter_name, source, optimizer, schedule_name, defaults)
     found.append(

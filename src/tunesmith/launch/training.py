@@ -219,8 +219,8 @@ def _with_found_rate(run: Run, parts: Parts, setup: Setup, accelerator: Any) -> 
     """Sweep rates, take the suggested one, and write it into the recipe."""
     if accelerator.num_processes > 1:
         raise UsageError("--find-lr sweeps in one process: find the rate without torchrun first, then give it with --lr")
-    if parts.optimizer.name == "prodigy":
-        raise UsageError("--find-lr and --optimizer prodigy exclude each other: prodigy finds the rate by itself")
+    if parts.optimizer.finds_rate:
+        raise UsageError(f"--find-lr and --optimizer {parts.optimizer.name} exclude each other: it finds the rate by itself")
     seen = lr_finder.sweep(setup, accelerator.device)
     rate = lr_finder.suggested(seen)
     old = parts.recipe.training.lr
