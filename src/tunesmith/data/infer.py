@@ -103,7 +103,7 @@ def infer(table: Table, recipe: DataRecipe, task: str | None) -> Columns:
     sample = {name: list(itertools.islice(table.column(name), SAMPLE)) for name in table.columns}
     decisions: list[Decision] = []
     split = _split_column(sample, recipe, decisions)
-    label = recipe.label or [_label_column(sample, len(table), recipe, split, decisions)]
+    label = recipe.label or [_label_column(sample, recipe, split, decisions)]
     if recipe.label:
         decisions.append(Decision("label", ", ".join(label), "as given", "--label"))
     kinds, modality = _inputs(sample, recipe, {*label, split, recipe.group, recipe.time}, decisions)
@@ -128,7 +128,7 @@ def _split_column(sample: dict[str, list[Value]], recipe: DataRecipe, decisions:
     return None
 
 
-def _label_column(sample: dict[str, list[Value]], rows: int, recipe: DataRecipe, split: str | None, decisions: list[Decision]) -> str:
+def _label_column(sample: dict[str, list[Value]], recipe: DataRecipe, split: str | None, decisions: list[Decision]) -> str:
     taken = {split, recipe.group, recipe.time, *(recipe.inputs or [])}
     free = [name for name in sample if name not in taken]
     for wanted in LABEL_NAMES:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, final
 
@@ -19,9 +20,9 @@ class _Warm(Schedule):
             return (step + 1) / (rising + 1)
         return self.course((step - rising) / max(1, total - rising), drops)
 
+    @abstractmethod
     def course(self, share: float, drops: int) -> float:
         """Factor after the warmup; `share` goes from 0 to almost 1."""
-        raise NotImplementedError
 
     def settings(self) -> dict[str, Any]:
         return dataclasses.asdict(self)  # type: ignore[call-overload,no-any-return]
