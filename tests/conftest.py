@@ -7,9 +7,15 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import atexit
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
+
+os.environ["TUNESMITH_CACHE"] = tempfile.mkdtemp(prefix="tunesmith-features-")
+atexit.register(shutil.rmtree, os.environ["TUNESMITH_CACHE"], ignore_errors=True)
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 

@@ -66,6 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     tune.add_argument("--recipe", metavar="FILE", help="start from this recipe (YAML); flags overrule it")
     tune.add_argument("--resume", metavar="RUN", help="go on with an interrupted run")
     tune.add_argument("--set", metavar="FIELD=VALUE", action="append", default=[], help="set any field, such as adapter.rank=16")
+    tune.add_argument(
+        "--blocks", metavar="last:K", help="adapt only the last K blocks (the field adapter.last); the others are computed once"
+    )
     _recipe_flags(tune)
 
     predict = _verb(verbs, "predict", _predict, "predict with a bundle")
@@ -122,6 +125,8 @@ def recipe_tree(options: argparse.Namespace) -> dict[str, Any]:
             path = key.removeprefix("recipe:")
             name = path.rsplit(".", 1)[-1]
             recipes.put(tree, path, [part.strip() for part in value.split(",")] if name in LISTS else value)
+    if options.blocks:
+        recipes.put(tree, "adapter.last", _last(options.blocks))
     for item in options.set:
         path, sign, value = item.partition("=")
         if not sign:
@@ -131,6 +136,13 @@ def recipe_tree(options: argparse.Namespace) -> dict[str, Any]:
         except yaml.YAMLError as error:
             raise UsageError(f"--set {item}: the value is not valid YAML: {error}") from error
     return tree
+
+
+def _last(blocks: str) -> int:
+    word, _, number = blocks.partition(":")
+    if word != "last" or not number.isdigit() or int(number) < 1:
+        raise UsageError(f"--blocks takes last:K with K of at least 1, such as last:2 (got {blocks!r})")
+    return int(number)
 
 
 def _tune(options: argparse.Namespace) -> int:

@@ -74,6 +74,9 @@ class TrainingRecipe:
     monitor: str | None = option(None, "validation metric that decides which weights are kept; default: the task's own")
     find_lr: bool = option(False, "sweep learning rates first and take the one the sweep suggests")
     augment: bool = option(True, "random crops and flips of training pictures")
+    views: int = option(0, "random crops of each picture that come again and again, so that features can be cached; 0: always new ones")
+    feature_cache: Literal["auto", "off"] = option("auto", "compute what is frozen once per row, and keep it on disk for later runs")
+    cache_gb: float = option(10.0, "size that kept features may reach, of all runs together; the least lately used go first")
     workers: int = option(0, "processes that read and encode rows")
     checkpoint_steps: int | None = option(None, "write a checkpoint every so many steps besides the one each epoch")
 
@@ -89,6 +92,10 @@ class TrainingRecipe:
             raise ValueError("field 'clip' must be 0 (no limit) or more")
         if self.patience is not None and self.patience < 1:
             raise ValueError("field 'patience' must be at least 1")
+        if self.views < 0:
+            raise ValueError("field 'views' must not be negative")
+        if not 0 < self.cache_gb < math.inf:
+            raise ValueError("field 'cache_gb' must be above 0")
         if self.workers < 0:
             raise ValueError("field 'workers' must not be negative")
         if not 0 <= self.warmup <= 1:

@@ -6,6 +6,7 @@ biases (Ben Zaken et al. 2022, BitFit, search 1e-4 to 1e-3) and for a head alone
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, final
 
@@ -53,6 +54,33 @@ class Head(Freezing):
 
     def apply(self, model: Model, seed: int) -> None:
         only(model, [])
+
+
+@final
+@dataclass(frozen=True)
+class Probe(Freezing):
+    """Only the head, fitted in one go by L-BFGS with the penalty that validation prefers (linear probe, Radford et al. 2021)."""
+
+    name: ClassVar[str] = "probe"
+    strengths: tuple[float, ...] = field(
+        default=(10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 1e-3, 1e-4), metadata={"help": "penalties on the squared weights that are tried"}
+    )
+
+    def __post_init__(self) -> None:
+        if not self.strengths or not all(0 <= strength < float("inf") for strength in self.strengths):
+            raise ValueError("field 'strengths' holds at least one penalty, none of them negative")
+
+    def fits(self, traits: set[str]) -> str | None:
+        return None
+
+    def defaults(self, traits: set[str]) -> Defaults:
+        return Defaults(lr=1e-3, head_lr=1e-3, schedule="constant")
+
+    def apply(self, model: Model, seed: int) -> None:
+        only(model, [])
+
+    def penalties(self) -> Sequence[float]:
+        return self.strengths
 
 
 @final

@@ -208,6 +208,15 @@ class Text(Backbone):
     def size_of_row(self, row: Row) -> int:
         return sum(len(text) for text in self._text(row))
 
+    def apart(self, state: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
+        lengths = batch["attention_mask"].sum(dim=1).tolist()
+        return [row[:length] for row, length in zip(state, lengths, strict=True)]
+
+    def together(self, states: Sequence[torch.Tensor]) -> torch.Tensor:
+        from torch.nn.utils.rnn import pad_sequence
+
+        return pad_sequence(list(states), batch_first=True)
+
     def save_memory(self, network: nn.Module) -> None:
         model: Any = network
         if not getattr(model, "supports_gradient_checkpointing", False):

@@ -136,6 +136,16 @@ class Backbone(ABC):
     def size_of_row(self, row: Row) -> int:
         """How much work the row is, for batches of alike rows; constant where all rows are alike."""
 
+    def apart(self, state: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
+        """Hidden values of a batch, (batch, ...), row by row and without padding; the inverse of `together`."""
+        return list(state.unbind(0))
+
+    def together(self, states: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Hidden values of rows as one batch, padded as `collate` pads."""
+        import torch
+
+        return torch.stack(list(states))
+
     @abstractmethod
     def save_memory(self, network: nn.Module) -> None:
         """Compute activations again in the backward pass (gradient checkpointing).
@@ -324,6 +334,10 @@ class Adapter(ABC):
         Raises:
             AdapterError: nothing in this network fits.
         """
+
+    def penalties(self) -> Sequence[float] | None:
+        """Penalties among which validation chooses where the head is fitted in one go; None where training goes step by step."""
+        return None
 
     def begin(self, model: Model, step: int, total_steps: int) -> None:  # noqa: B027 (a hook: most adapters need nothing)
         """Called before the first step, and with the step reached when a run is resumed."""

@@ -60,6 +60,19 @@ class Model(nn.Module):
                     module.eval()
         return self
 
+    def frozen_blocks(self) -> int | None:
+        """How many blocks, from the input on, never change because only later ones hold trainable weights.
+
+        None where nothing in the network is trainable; 0 where something outside of its blocks is (a learned prompt).
+        """
+        trainable = {id(p) for p in self.network.parameters() if p.requires_grad}
+        if not trainable:
+            return None
+        blocks = self.blocks()
+        first = next((i for i, block in enumerate(blocks) if any(id(p) in trainable for p in block.parameters())), 0)
+        later = {id(p) for block in blocks[first:] for p in block.parameters()}
+        return first if trainable <= later else 0
+
     def fingerprints(self) -> dict[str, int]:
         """A checksum of each parameter's bytes."""
         return {name: zlib.crc32(p.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()) for name, p in self.named_parameters()}

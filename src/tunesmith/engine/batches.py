@@ -82,6 +82,7 @@ class Loader:
         examples: encodes rows.
         task: collates targets.
         augment: whether rows change at random from epoch to epoch.
+        views: after how many epochs a row's random changes come again; 0 for never.
         workers: processes that encode; 0 for this one.
         process: (number of this process, number of processes).
     """
@@ -92,20 +93,26 @@ class Loader:
     augment: bool
     workers: int = 0
     process: tuple[int, int] = (0, 1)
+    views: int = 0
 
     def collate(self, items: Sequence[tuple[int, Any, Any]]) -> Batch:
         """Encoded rows as one batch."""
         numbers, inputs, targets = zip(*items, strict=True)
         return {"inputs": self.examples.backbone.collate(inputs), "target": self.task.collate(targets), "row": list(numbers)}
 
+    def everything(self) -> Batch:
+        """All rows as one batch, without augmentation."""
+        return self.collate([self.examples[int(row), None] for row in self.plan.rows])
+
     def batches(self, epoch: int, start: int = 0) -> Iterator[list[Batch]]:
         """The epoch's batches from number `start` on, each as this process's pieces."""
         rank, world = self.process
         plan = [batch[rank::world] for batch in self.plan.epoch(epoch)[start:]]
         seed = self.plan.seed
+        view = epoch % self.views if self.views else epoch
 
         def keys(piece: npt.NDArray[np.int64]) -> list[tuple[int, str | None]]:
-            return [(int(row), f"{seed}/{epoch}/{row}" if self.augment else None) for row in piece]
+            return [(int(row), augmentation(seed, view, int(row)) if self.augment else None) for row in piece]
 
         flat = [keys(piece) for batch in plan for piece in batch]
         own = torch.Generator().manual_seed(seed)  # without it the loader would draw from the generator that dropout uses
@@ -113,6 +120,11 @@ class Loader:
         pieces = iter(loader)
         for batch in plan:
             yield [next(pieces) for _ in batch]
+
+
+def augmentation(seed: int, view: int, row: int) -> str:
+    """Seed of a row's random changes in a view (an epoch, or one of the views that come again)."""
+    return f"{seed}/{view}/{row}"
 
 
 def sizes_of(rows: Any, numbers: npt.NDArray[np.int64], size: Callable[[Any], int]) -> npt.NDArray[np.int64]:

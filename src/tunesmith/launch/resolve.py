@@ -85,7 +85,9 @@ def resolve(recipe: Recipe, columns: Columns) -> Parts:
     schedule: Schedule = registry.create("schedules", schedule_name, recipe.schedule.options)
     full = _filled(recipe, columns, task, adapter_name, source, optimizer, schedule_name, defaults)
     found.append(
-        Decision(
+        Decision("penalty", "chosen on validation", "the head is fitted in one go", "--set adapter.strengths=[...]")
+        if adapter.penalties() is not None
+        else Decision(
             "rate",
             f"{full.training.lr:g}, head {full.training.head_lr:g}",
             f"{optimizer.name}, schedule {schedule_name}",

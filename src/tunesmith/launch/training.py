@@ -16,17 +16,18 @@ from tunesmith.core import registry
 from tunesmith.core.errors import BackboneError, UsageError, require
 from tunesmith.core.files import write_text
 from tunesmith.core.fitting import Callback, Progress, Setup
-from tunesmith.core.model import Model
+from tunesmith.core.model import Model, to_device
 from tunesmith.core.run import Run
 from tunesmith.data.prepare import Divided
 from tunesmith.data.table import Table
-from tunesmith.engine import lr_finder
+from tunesmith.engine import closed_form, lr_finder
 from tunesmith.engine.averages import Ema
 from tunesmith.engine.batches import Examples, Loader, Plan, sizes_of
 from tunesmith.engine.groups import parameter_groups
 from tunesmith.engine.loop import Limits, Loop
 from tunesmith.evaluate import streaming
 from tunesmith.launch import console
+from tunesmith.launch.remembering import remembering
 from tunesmith.launch.resolve import Parts
 
 
@@ -99,17 +100,59 @@ def train(run: Run, parts: Parts, model: Model, table: Table, divided: Divided, 
     before, names = model.fingerprints(), set(model.trainable())
     trainable = sum(p.numel() for p in model.trainable().values())
     console.say(f"training {trainable:,} of {sum(p.numel() for p in model.parameters()):,} parameters on {accelerator.device}")
-    loader = _loader(parts, table, divided, accelerator)
-    setup = _setup(parts, model, loader, accelerator)
-    if recipe.training.find_lr and checkpoint is None:
-        recipe = _with_found_rate(run, parts, setup, accelerator)
     assert recipe.training.monitor is not None
     monitor = (recipe.training.monitor, parts.task.directions()[recipe.training.monitor])
+    with remembering(run, parts, model, table, divided, accelerator.device, accelerator.num_processes):
+        progress, after = _fit(run, parts, model, table, divided, accelerator, monitor, checkpoint)
+    if progress.stop:
+        console.say(f"stopped early: {progress.stop}")
+    accelerator.wait_for_everyone()
+    best = next(item for item in progress.history if item["step"] == progress.best_step)
+    model.eval()
+    return Trained(
+        model=model,
+        progress=progress,
+        validation=dict(best),
+        before=before,
+        after=after,
+        names=names,
+        may_rest={name for name in names if parts.adapter.may_rest(name)},
+        trainable=trainable,
+        monitor=monitor,
+        device=accelerator.device,
+    )
+
+
+def _fit(
+    run: Run,
+    parts: Parts,
+    model: Model,
+    table: Table,
+    divided: Divided,
+    accelerator: Any,
+    monitor: tuple[str, str],
+    checkpoint: Path | None,
+) -> tuple[Progress, dict[str, int]]:
+    """Fit in one go or step by step; gives what happened and the checksums of the parameters at the end."""
 
     def evaluate() -> dict[str, Any]:
         rows = ((int(n), table[int(n)]) for n in divided.splits["validation"])
         return streaming.evaluate(model, parts.task, rows, divided.targets.__getitem__)
 
+    loader = _loader(parts, model, table, divided, accelerator)
+    callbacks = [_tracker(name, run) for name in parts.recipe.trackers]
+    penalties = parts.adapter.penalties()
+    if penalties is not None:
+        if accelerator.num_processes > 1:
+            raise UsageError(f"--adapter {parts.adapter.name} is fitted in one process; start it without torchrun")
+        everything = to_device(loader.everything(), accelerator.device)
+        whole = {**everything["inputs"], **everything}
+        run.checkpoints.mkdir(parents=True, exist_ok=True)
+        return closed_form.fit(model, parts.task, whole, penalties, evaluate, monitor, run.checkpoints, callbacks)
+    setup = _setup(parts, model, loader, accelerator)
+    recipe = parts.recipe
+    if recipe.training.find_lr and checkpoint is None:
+        recipe = _with_found_rate(run, parts, setup, accelerator)
     loop = Loop(
         setup=setup,
         model=model,
@@ -126,26 +169,9 @@ def train(run: Run, parts: Parts, model: Model, table: Table, divided: Divided, 
         ),
         evaluate=evaluate,
         folder=run.checkpoints,
-        callbacks=[_tracker(name, run) for name in recipe.trackers],
+        callbacks=callbacks,
     )
-    progress = loop.run(len(loader.plan), checkpoint)
-    if progress.stop:
-        console.say(f"stopped early: {progress.stop}")
-    accelerator.wait_for_everyone()
-    best = next(item for item in progress.history if item["step"] == progress.best_step)
-    model.eval()
-    return Trained(
-        model=model,
-        progress=progress,
-        validation=dict(best),
-        before=before,
-        after=loop.ended,
-        names=names,
-        may_rest={name for name in names if parts.adapter.may_rest(name)},
-        trainable=trainable,
-        monitor=monitor,
-        device=accelerator.device,
-    )
+    return loop.run(len(loader.plan), checkpoint), loop.ended
 
 
 def processes() -> Any:
@@ -179,15 +205,16 @@ def _tell_origin(parts: Parts) -> None:
         console.say(told)
 
 
-def _loader(parts: Parts, table: Table, divided: Divided, accelerator: Any) -> Loader:
+def _loader(parts: Parts, model: Model, table: Table, divided: Divided, accelerator: Any) -> Loader:
     recipe = parts.recipe
     rows = divided.splits["train"]
-    sizes = sizes_of(table, rows, parts.backbone.size_of_row)
+    sizes = sizes_of(table, rows, model.backbone.size_of_row)
     world = accelerator.num_processes
     plan = Plan(rows, np.asarray(sizes), recipe.training.batch_size, recipe.training.accumulate * world, recipe.seed)
-    examples = Examples(table, divided.targets, parts.backbone)
+    examples = Examples(table, divided.targets, model.backbone)
     augment = recipe.training.augment and parts.backbone.augments
-    return Loader(plan, examples, parts.task, augment, recipe.training.workers, (accelerator.process_index, world))
+    place = (accelerator.process_index, world)
+    return Loader(plan, examples, parts.task, augment, recipe.training.workers, place, recipe.training.views)
 
 
 def _setup(parts: Parts, model: Model, loader: Loader, accelerator: Any) -> Setup:

@@ -1,0 +1,256 @@
+"""What is frozen is computed once per row: a backbone that stands before another one and remembers.
+
+    row --encode--> remembered values (and, where blocks still train, the inputs) --collate--> batch --features--> Features
+
+With the whole network frozen, the pooled features are remembered; with the first blocks frozen, what the last of them gives. The frozen
+blocks are then not run: each answers with the remembered values, and the rest of the network runs as always. That this gives the same
+features is measured on rows of the data before it is relied on; a network it does not hold for is run as a whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from tunesmith.core.contracts import Backbone, Batch, Encoded, Features, InputSpec, Row
+from tunesmith.core.feature_store import KEY_BYTES, FeatureStore
+from tunesmith.core.model import Model, to_device
+
+WINDOW = 1024
+BATCH = 64
+TOLERANCE = 1e-4
+PLACES = ("source", "weights", "scratch", "columns")
+"""Settings that say where a network and its inputs come from, not what it computes."""
+
+
+class Frozen(Backbone):
+    """Stands before a backbone whose first blocks, or all of whose network, never change.
+
+    Args:
+        inner: the backbone.
+        network: its bare network.
+        blocks: how many blocks are frozen; None for the whole network.
+        store: remembers.
+    """
+
+    name = "frozen"
+
+    def __init__(self, inner: Backbone, network: nn.Module, blocks: int | None, store: FeatureStore) -> None:
+        self.inner, self.network, self.store = inner, network, store
+        self.columns = inner.columns
+        self.frozen = None if blocks is None else [list(_callable(block)) for block in inner.blocks(network)[:blocks]]
+        self._keys: dict[bytes, bytes] = {}
+        self._tuple = False
+
+    # What is remembered
+
+    def remember(self, rows: Iterable[tuple[Row, Random | None]], device: torch.device) -> int:
+        """Compute what is not known yet; gives how many rows that were.
+
+        Args:
+            rows: each with the generator of its augmentation, or None.
+            device: where the network is.
+        """
+        computed = 0
+        iterator = iter(rows)
+        with self.store.writer() as writer:
+            while window := list(itertools.islice(iterator, WINDOW)):
+                missing: dict[bytes, tuple[int, Encoded]] = {}
+                for row, rng in window:
+                    raw = self._raw(row, rng)
+                    item = self.inner.encode(row, rng)
+                    key = digest(self.inner.collate([item]))
+                    self._keys[raw] = key
+                    if key not in self.store and key not in writer.known:
+                        missing[key] = (self.inner.size_of_row(row), item)
+                order = sorted(missing, key=lambda key: -missing[key][0])
+                for start in range(0, len(order), BATCH):
+                    keys = order[start : start + BATCH]
+                    inputs = to_device(self.inner.collate([missing[key][1] for key in keys]), device)
+                    for key, value in zip(keys, self.compute(inputs), strict=True):
+                        writer.add(key, value.float().cpu().numpy())
+                computed += len(order)
+        return computed
+
+    def compute(self, inputs: Batch) -> list[torch.Tensor]:
+        """What is remembered of each row of a batch."""
+        with torch.inference_mode():
+            if self.frozen is None:
+                pooled = self.inner.features(self.network, inputs).pooled
+                assert pooled is not None
+                return list(pooled.unbind(0))
+            return self.inner.apart(self._state(inputs), inputs)
+
+    def _state(self, inputs: Batch) -> torch.Tensor:
+        """Output of the last frozen block."""
+        assert self.frozen is not None
+        found: list[Any] = []
+        hooks = [module.register_forward_hook(lambda _m, _i, output: found.append(output)) for module in self.frozen[-1]]
+        try:
+            self.inner.features(self.network, inputs)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        output = found[-1]
+        self._tuple = isinstance(output, tuple)
+        state: torch.Tensor = output[0] if self._tuple else output
+        return state
+
+    def agrees(self, rows: Sequence[Row], device: torch.device) -> bool:
+        """Whether remembered values give the features that the whole network gives, on these rows."""
+        inputs = to_device(self.inner.collate([self.inner.encode(row) for row in rows]), device)
+        try:
+            with torch.inference_mode():
+                whole = self.inner.features(self.network, inputs).pooled
+                values = [value.float() for value in self.compute(inputs)]
+                again = self.features(self.network, self._batch(inputs, values)).pooled
+        except (RuntimeError, ValueError, TypeError, AttributeError, IndexError):  # a network whose blocks do not follow one another
+            return False
+        if whole is None or again is None or whole.shape != again.shape:
+            return False
+        return bool(torch.allclose(whole, again, rtol=TOLERANCE, atol=TOLERANCE * float(whole.abs().max())))
+
+    def _batch(self, inputs: Batch | None, values: Sequence[torch.Tensor]) -> Batch:
+        return {"pooled": torch.stack(list(values))} if self.frozen is None else {"inputs": inputs, "state": self.inner.together(values)}
+
+    def _raw(self, row: Row, rng: Random | None) -> bytes:
+        found = hashlib.blake2b(digest_size=KEY_BYTES)
+        for column in self.columns:
+            value = row.get(column)
+            found.update(repr((type(value).__name__, value)).encode())
+        if rng is not None:
+            copy = Random()
+            copy.setstate(rng.getstate())
+            found.update(str(copy.random()).encode())
+        return found.digest()
+
+    # The contract
+
+    def encode(self, row: Row, rng: Random | None = None) -> Encoded:
+        value = torch.from_numpy(np.array(self.store[self._keys[self._raw(row, rng)]]))
+        return {"value": value} if self.frozen is None else {"value": value, "item": self.inner.encode(row, rng)}
+
+    def collate(self, items: Sequence[Encoded]) -> Batch:
+        inputs = None if self.frozen is None else self.inner.collate([item["item"] for item in items])
+        return self._batch(inputs, [item["value"] for item in items])
+
+    def features(self, network: nn.Module, batch: Batch) -> Features:
+        if self.frozen is None:
+            return Features(pooled=batch["pooled"])
+        with self._answering(batch["state"]):
+            return self.inner.features(network, batch["inputs"])
+
+    @contextlib.contextmanager
+    def _answering(self, state: torch.Tensor) -> Iterator[None]:
+        """The frozen blocks answer with the remembered values instead of running."""
+        answer = (state,) if self._tuple else state
+        assert self.frozen is not None
+        modules = [module for block in self.frozen for module in block]
+        for module in modules:
+            module.__dict__["forward"] = lambda *_a, **_k: answer
+        try:
+            yield
+        finally:
+            for module in modules:
+                del module.__dict__["forward"]
+
+    # All else is the inner backbone's
+
+    def open(self) -> nn.Module:
+        return self.inner.open()
+
+    def blocks(self, network: nn.Module) -> list[nn.Module]:
+        return self.inner.blocks(network)
+
+    def width(self, network: nn.Module) -> int:
+        return self.inner.width(network)
+
+    def input_spec(self) -> list[InputSpec]:
+        return self.inner.input_spec()
+
+    def check(self, row: Row) -> str | None:
+        return self.inner.check(row)
+
+    def size_of_row(self, row: Row) -> int:
+        return self.inner.size_of_row(row)  # so that batches are those of a run that remembers nothing
+
+    def save_memory(self, network: nn.Module) -> None:
+        self.inner.save_memory(network)
+
+    def save(self, network: nn.Module, weights: Mapping[str, torch.Tensor], folder: Path) -> None:
+        self.inner.save(network, weights, folder)
+
+    def moved(self, folder: Path) -> Backbone:
+        return self.inner.moved(folder)
+
+    def settings(self) -> dict[str, Any]:
+        return self.inner.settings()
+
+    def origin(self) -> dict[str, Any]:
+        return self.inner.origin()
+
+    def traits(self) -> set[str]:
+        return self.inner.traits()
+
+    def sample(self, code: int, rng: Random) -> dict[str, Any]:
+        return self.inner.sample(code, rng)
+
+
+def _callable(block: nn.Module) -> Iterator[nn.Module]:
+    """The modules of a block that are called: itself, or what a plain list of modules holds."""
+    if isinstance(block, nn.ModuleList):
+        for inner in block:
+            yield from _callable(inner)
+    elif not isinstance(block, nn.ParameterList):
+        yield block
+
+
+def computation(model: Model, blocks: int | None) -> str:
+    """Checksum of what computes the remembered values: frozen weights, architecture, preprocessing."""
+    network = model._bare[0]
+    parts = [network] if blocks is None else model.blocks()[:blocks]
+    settings = {key: value for key, value in model.backbone.settings().items() if key not in PLACES}
+    found = hashlib.blake2b(digest_size=KEY_BYTES)
+    config: Any = getattr(network, "config", None)
+    architecture = str(sorted(config.to_dict().items(), key=str)) if hasattr(config, "to_dict") else ""
+    told = [model.backbone.name, torch.__version__, blocks, json.dumps(settings, sort_keys=True, default=str), architecture, repr(network)]
+    found.update(repr(told).encode())
+    for part in parts:
+        for tensor in itertools.chain(part.parameters(), part.buffers()):
+            found.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
+def digest(value: Any) -> bytes:
+    """Checksum of a nested value of mappings, lists, tensors, arrays and plain values."""
+    found = hashlib.blake2b(digest_size=KEY_BYTES)
+    _add(found.update, value)
+    return found.digest()
+
+
+def _add(update: Callable[[Any], None], value: Any) -> None:
+    if isinstance(value, Mapping):
+        for key in sorted(value):
+            update(f"{key}:".encode())
+            _add(update, value[key])
+    elif isinstance(value, torch.Tensor):
+        _add(update, value.detach().cpu().numpy())
+    elif isinstance(value, np.ndarray):
+        update(f"{value.dtype}{value.shape}".encode())
+        update(np.ascontiguousarray(value).data)
+    elif isinstance(value, list | tuple):
+        update(f"{len(value)}[".encode())
+        for item in value:
+            _add(update, item)
+    else:
+        update(f"{type(value).__name__}{value!r};".encode())

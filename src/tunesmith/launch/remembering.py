@@ -1,0 +1,98 @@
+"""Decides what of a frozen network is remembered in a run, and tells it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from random import Random
+from typing import Any
+
+import torch
+
+from tunesmith.core.contracts import Row
+from tunesmith.core.errors import OutputError
+from tunesmith.core.feature_store import FeatureStore, default_root
+from tunesmith.core.model import Model, to_device
+from tunesmith.core.run import Run
+from tunesmith.data.prepare import Divided
+from tunesmith.data.table import Table
+from tunesmith.engine.batches import augmentation
+from tunesmith.engine.frozen import Frozen, computation
+from tunesmith.launch import console
+from tunesmith.launch.resolve import Parts
+
+SAMPLE = 8
+GB = 10**9
+
+
+@contextlib.contextmanager
+def remembering(
+    run: Run, parts: Parts, model: Model, table: Table, divided: Divided, device: torch.device, processes: int
+) -> Iterator[None]:
+    """Put a backbone that remembers in place of the model's own while training lasts, where that pays and is exact."""
+    own = model.backbone
+    stand_in = _stand_in(run, parts, model, table, divided, device, processes)
+    if stand_in is not None:
+        model.backbone = stand_in
+    try:
+        yield
+    finally:
+        model.backbone = own
+
+
+def _stand_in(run: Run, parts: Parts, model: Model, table: Table, divided: Divided, device: torch.device, processes: int) -> Frozen | None:
+    training = parts.recipe.training
+    needed = parts.adapter.penalties() is not None
+    blocks = model.frozen_blocks()
+    augmented = training.augment and model.backbone.augments and not needed
+    if not needed and (
+        training.feature_cache == "off"
+        or blocks == 0
+        or processes > 1
+        or (augmented and not training.views)
+        or (blocks is not None and training.epochs == 1)
+    ):
+        return None
+    root = run.work / "features" if training.feature_cache == "off" else default_root()
+    store = FeatureStore(root, computation(model, blocks), int(training.cache_gb * GB))
+    found = Frozen(model.backbone, model._bare[0], blocks, store)
+    model.eval()
+    rows: list[Row] = [table[int(number)] for number in divided.splits["train"][:SAMPLE]]
+    what = "features of the frozen backbone" if blocks is None else f"what the {blocks} frozen blocks give"
+    if not found.agrees(rows, device):
+        console.say(f"feature cache: off: {what} cannot be put back exactly in this network")
+        return None
+    count = (training.views if augmented else 1) * len(divided.splits["train"]) + len(divided.splits["validation"])
+    values = found.compute(_inputs(found, rows, device))
+    size = sum(value.numel() for value in values) * 4 / len(rows) * count
+    if size > training.cache_gb * GB and not needed:
+        console.say(f"feature cache: off: {what} would take {size / GB:.1f} GB (--cache-gb {training.cache_gb:g} is allowed)")
+        return None
+    try:
+        computed = found.remember(_all(parts, table, divided, augmented), device)
+    except OutputError as error:
+        if needed:
+            raise
+        console.say(f"feature cache: off: {error}")
+        return None
+    console.say(f"feature cache: {what}: {computed:,} of {count:,} computed, the others known ({size / GB:.2g} GB in {store.folder})")
+    return found
+
+
+def _inputs(found: Frozen, rows: list[Row], device: torch.device) -> dict[str, Any]:
+    inputs: dict[str, Any] = to_device(found.inner.collate([found.inner.encode(row) for row in rows]), device)
+    return inputs
+
+
+def _all(parts: Parts, table: Table, divided: Divided, augmented: bool) -> Iterator[tuple[Row, Random | None]]:
+    """Rows of training (in each of their views) and of validation."""
+    recipe = parts.recipe
+    for number in divided.splits["train"]:
+        row = table[int(number)]
+        if not augmented:
+            yield row, None
+            continue
+        for view in range(recipe.training.views):
+            yield row, Random(augmentation(recipe.seed, view, int(number)))
+    for number in divided.splits["validation"]:
+        yield table[int(number)], None

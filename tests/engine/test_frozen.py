@@ -1,0 +1,219 @@
+"""Remembered features: the same numbers as without, the frozen part run once per row, and known again by a later run."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tests.contracts.table import TINY
+
+from tunesmith.core import registry
+from tunesmith.core.errors import UsageError
+from tunesmith.core.feature_store import FeatureStore
+from tunesmith.core.files import read_json
+from tunesmith.core.model import Model
+from tunesmith.engine import closed_form
+from tunesmith.engine.frozen import Frozen, computation, digest
+
+
+def made(checkpoints: Path, tiny: str, adapter: str, **options: Any) -> tuple[Model, list[dict[str, Any]], Any]:
+    backbone = registry.create("backbones", TINY[tiny].modality, TINY[tiny].options(checkpoints))
+    task = registry.create("tasks", "classification", {})
+    rows = task.synthetic(24, 0, backbone.sample)
+    task = task.fit([row["label"] for row in rows])
+    torch.manual_seed(0)
+    model = task.build(backbone)
+    registry.create("adapters", adapter, options).apply(model, 0)
+    return model.eval(), rows, task
+
+
+@contextlib.contextmanager
+def counted(modules: list[torch.nn.Module]) -> Iterator[list[int]]:
+    """How often the modules run."""
+    count: list[int] = []
+    hooks = [module.register_forward_pre_hook(lambda *_: count.append(1)) for module in modules]
+    yield count
+    for hook in hooks:
+        hook.remove()
+
+
+@pytest.mark.parametrize("tiny", sorted(TINY))
+@pytest.mark.parametrize("adapter", ["head", "last_k"])
+def test_features_and_gradients_are_those_of_the_whole_network(checkpoints: Path, tmp_path: Path, tiny: str, adapter: str) -> None:
+    model, rows, task = made(checkpoints, tiny, adapter, **({"k": 1} if adapter == "last_k" else {}))
+    frozen = Frozen(model.backbone, model._bare[0], model.frozen_blocks(), FeatureStore(tmp_path, "a", 10**9))
+    if not frozen.agrees(rows[:8], torch.device("cpu")):
+        assert (tiny, adapter) == ("fusion", "last_k"), "only a fusion's blocks do not follow one another"
+        return
+    assert frozen.remember(((row, None) for row in rows), torch.device("cpu")) == len({digest(row) for row in rows_without_label(rows)})
+    own, found = model.backbone, []
+    targets = task.collate([task.target(row["label"]) for row in rows[:6]])
+    for backbone in (own, frozen):
+        model.backbone = backbone
+        batch = {"inputs": backbone.collate([backbone.encode(row) for row in rows[:6]]), "target": targets}
+        model.zero_grad()
+        loss = task.loss(model, batch, "main")
+        loss.backward()
+        found.append({"loss": loss.detach(), **{n: p.grad for n, p in model.trainable().items() if p.grad is not None}})
+    assert set(found[0]) == set(found[1])
+    for name in found[0]:
+        torch.testing.assert_close(found[0][name], found[1][name], rtol=1e-4, atol=1e-5)
+    with pytest.raises(KeyError):
+        frozen.encode(dict.fromkeys(frozen.columns, "never seen"))
+
+
+def rows_without_label(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in row.items() if key != "label"} for row in rows]
+
+
+def test_frozen_blocks_do_not_run(checkpoints: Path, tmp_path: Path) -> None:
+    model, rows, _ = made(checkpoints, "bert", "last_k", k=1)
+    blocks = model.frozen_blocks()
+    assert blocks == len(model.blocks()) - 1
+    frozen = Frozen(model.backbone, model._bare[0], blocks, FeatureStore(tmp_path, "a", 10**9))
+    frozen.remember(((row, None) for row in rows), torch.device("cpu"))
+    inner = [module for block in model.blocks()[:blocks] for module in block.modules() if isinstance(module, torch.nn.Linear)]
+    model.backbone = frozen
+    batch = {"inputs": frozen.collate([frozen.encode(row) for row in rows[:4]])}
+    with counted(inner) as count:
+        model(batch)
+    assert inner
+    assert not count
+
+
+@pytest.mark.parametrize(
+    ("adapter", "options", "expected"),
+    [
+        ("full", {}, 0),
+        ("bitfit", {}, 0),
+        ("lora", {}, 1),
+        ("lora", {"last": 1}, 2),
+        ("head", {}, None),
+        ("prompt", {}, 0),
+        ("gradual", {}, 0),
+    ],
+)
+def test_what_counts_as_frozen(checkpoints: Path, adapter: str, options: dict[str, Any], expected: int | None) -> None:
+    model, _, _ = made(checkpoints, "bert", adapter, **options)
+    assert len(model.blocks()) == 3, "embeddings and two layers"
+    assert model.frozen_blocks() == expected
+
+
+def test_other_weights_are_another_computation(checkpoints: Path) -> None:
+    model, _, _ = made(checkpoints, "bert", "head")
+    before = computation(model, None)
+    assert before == computation(made(checkpoints, "bert", "head")[0], None)
+    with torch.no_grad():
+        next(model.network.parameters()).view(-1)[0] += 1
+    assert computation(model, None) != before
+    assert computation(model, 1) != computation(model, 2)
+
+
+def run(table: Path, out: Path, checkpoints: Path, **recipe: Any) -> dict[str, Any]:
+    import tunesmith
+
+    given: dict[str, Any] = {"epochs": 2, "batch_size": 16, "trackers": ["jsonl"], "allow_failed_checks": True, **recipe}
+    tunesmith.tune(str(table), backbone=str(checkpoints / "bert"), out=str(out), **given)
+    found: dict[str, Any] = read_json(out / "metrics.json")
+    return found
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory, checkpoints: Path) -> Path:
+    import csv
+
+    backbone = registry.create("backbones", "text", {"source": str(checkpoints / "bert")})
+    rows = registry.create("tasks", "classification", {}).synthetic(90, 3, backbone.sample)
+    path = tmp_path_factory.mktemp("frozen") / "rows.csv"
+    with path.open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+@pytest.mark.parametrize("adapter", [{"name": "head"}, {"name": "last_k", "k": 1}, {"name": "lora", "last": 1}], ids=lambda a: a["name"])
+def test_a_run_gives_the_same_with_and_without(
+    table: Path, checkpoints: Path, tmp_path: Path, adapter: dict[str, Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    with_cache = run(table, tmp_path / "a", checkpoints, adapter=adapter)
+    told = capfd.readouterr().err
+    assert "feature cache: " in told
+    assert "off" not in told.split("feature cache: ")[1].splitlines()[0]
+    without = run(table, tmp_path / "b", checkpoints, adapter=adapter, feature_cache="off")
+    assert "feature cache" not in capfd.readouterr().err
+    for name in ("accuracy", "log_loss"):
+        assert with_cache["test"][name] == pytest.approx(without["test"][name], rel=1e-4)
+        assert with_cache["validation"][name] == pytest.approx(without["validation"][name], rel=1e-4)
+    run(table, tmp_path / "c", checkpoints, adapter=adapter)
+    assert ": 0 of " in capfd.readouterr().err
+
+
+def test_the_probe_is_scikit_learns_logistic_regression(checkpoints: Path, tmp_path: Path) -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    rng = np.random.default_rng(0)
+    model, _, task = made(checkpoints, "bert", "probe")
+    width = model.head.out.in_features
+    x = rng.standard_normal((120, width)).astype(np.float32)
+    y = rng.integers(0, 3, 120)
+    penalty = 0.01
+    frozen = Frozen(model.backbone, model._bare[0], None, FeatureStore(tmp_path / "s", "a", 10**9))
+    model.backbone = frozen
+    pooled = torch.from_numpy(x)
+    batch = {"inputs": {"pooled": pooled}, "pooled": pooled, "target": torch.from_numpy(y)}
+    (tmp_path / "w").mkdir()
+    progress, _ = closed_form.fit(model, task, batch, [penalty], lambda: {"accuracy": 0.5}, ("accuracy", "max"), tmp_path / "w", [])
+    scale = float((x**2).mean())
+    reference = LogisticRegression(C=1 / (penalty * scale * len(x)), tol=1e-8, max_iter=5000).fit(x, y)
+    with torch.no_grad():
+        found = model({"inputs": {"pooled": pooled}}).softmax(-1).numpy()
+    np.testing.assert_allclose(found, reference.predict_proba(x), atol=2e-3)
+    assert progress.step == 1
+
+
+def test_the_probe_takes_the_penalty_that_validation_prefers(table: Path, checkpoints: Path, tmp_path: Path) -> None:
+    found = run(table, tmp_path / "p", checkpoints, adapter={"name": "probe", "strengths": [1000.0, 0.01]}, monitor="log_loss")
+    assert found["validation"]["penalty"] == 0.01
+    assert {check["status"] for check in found["checks"]} == {"passed"}
+    assert found["test"]["accuracy"] > found["constant"]["accuracy"]
+
+
+def test_blocks_as_a_flag() -> None:
+    from tunesmith import cli
+
+    options = cli._parser().parse_args(["tune", "x.csv", "--adapter", "lora", "--blocks", "last:2"])
+    assert cli.recipe_tree(options)["adapter"] == {"name": "lora", "last": 2}
+    with pytest.raises(UsageError, match="last:K"):
+        cli.recipe_tree(cli._parser().parse_args(["tune", "x.csv", "--blocks", "first:2"]))
+
+
+def test_views_of_a_picture_come_again() -> None:
+    from tunesmith.engine.batches import Examples, Loader, Plan
+
+    class Eye:
+        def encode(self, row: Any, rng: Any) -> float:
+            return float(rng.random())
+
+        def collate(self, items: Any) -> list[float]:
+            return list(items)
+
+    class Plain:
+        def collate(self, targets: Any) -> Any:
+            return list(targets)
+
+    plan = Plan(np.arange(4), np.ones(4, np.int64), 4, 1, 0)
+    examples: Any = Examples([{}] * 4, [0] * 4, Eye())  # type: ignore[arg-type]
+    loader = Loader(plan, examples, Plain(), augment=True, views=2)  # type: ignore[arg-type]
+
+    def seen(epoch: int) -> dict[int, float]:
+        ((batch,),) = loader.batches(epoch)
+        return dict(zip(batch["row"], batch["inputs"], strict=True))
+
+    assert seen(0) == seen(2) != seen(1)
+    assert seen(1) == seen(3)
