@@ -45,7 +45,7 @@ def prepared() -> tuple[Any, Any, Any, list[list[Any]]]:
     model = task.build(backbone)
     adapter = registry.create("adapters", "lora", {})
     adapter.apply(model, 0)
-    sizes = np.asarray([backbone.size_of_row(row) for row in rows])
+    sizes = backbone.sizes(rows)
     loader = Loader(Plan(np.arange(len(rows)), sizes, 16, 1, 0), Examples(rows, targets, backbone), task, augment=False)
     return model, task, adapter, list(loader.batches(0))
 

@@ -135,7 +135,7 @@ def probe(run: Path) -> float:
     network = backbone.open().eval()
 
     def features(split: str) -> tuple[Any, list[int]]:
-        numbers = sorted(map(int, divided.splits[split]), key=lambda n: backbone.size_of_row(was.table[n]))
+        numbers = sorted(map(int, divided.splits[split]), key=lambda n: int(backbone.sizes([was.table[n]])[0]))
         found = []
         with torch.inference_mode():
             for start in range(0, len(numbers), 64):

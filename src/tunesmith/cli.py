@@ -106,7 +106,7 @@ def _recipe_flags(parser: argparse.ArgumentParser) -> None:
             continue
         flag = "--" + name.replace("_", "-")
         help = str(field.metadata["help"]).replace("%", "%%")
-        if field.type == "bool":
+        if field.type in ("bool", "bool | None"):
             group.add_argument(flag, dest=f"recipe:{path}", action=argparse.BooleanOptionalAction, default=None, help=help)
         else:
             metavar = "NAME" if path in recipes.CHOICES else name.upper()

@@ -73,6 +73,7 @@ class TrainingRecipe:
     patience: int | None = option(None, "stop after this many evaluations without improvement")
     monitor: str | None = option(None, "validation metric that decides which weights are kept; default: the task's own")
     find_lr: bool = option(False, "sweep learning rates first and take the one the sweep suggests")
+    dropout: bool | None = option(None, "whether the backbone's own dropout acts; default: only where the backbone's own weights change")
     augment: bool = option(True, "random crops and flips of training pictures")
     views: int = option(0, "random crops of each picture that come again and again, so that features can be cached; 0: always new ones")
     feature_cache: Literal["auto", "off"] = option("auto", "compute what is frozen once per row, and keep it on disk for later runs")

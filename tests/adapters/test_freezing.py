@@ -102,3 +102,34 @@ def test_frozen_batch_norms_keep_their_statistics(checkpoints: Path) -> None:
     moved = {name for name, buffer in made.model.network.named_buffers() if not torch.equal(buffer, before[name])}
     assert moved
     assert all(name.startswith("encoder.stages.1.") for name in moved)
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "random"), [("lora", None, False), ("lora", True, True), ("full", None, True), ("full", False, False)]
+)
+def test_the_backbones_dropout_acts_where_its_own_weights_change(model: Model, name: str, own: bool | None, random: bool) -> None:
+    adapter(name).apply(model, 0)
+    model.dropout = own
+    model.train()
+    batch = {"inputs": model.backbone.collate([model.backbone.encode({"text": "river stone bright"})])}
+    first, second = (model.features(batch).pooled for _ in range(2))
+    assert first is not None
+    assert second is not None
+    assert torch.equal(first, second) != random
+
+
+def test_layers_are_recomputed_although_dropout_rests(model: Model) -> None:
+    model.backbone.save_memory(model._bare[0])
+    adapter("lora").apply(model, 0)
+    model.train()
+    seen = []
+    layer = model.blocks()[-1]
+    layer.register_forward_hook(lambda *_: seen.append(1))
+    batch = {"inputs": model.backbone.collate([model.backbone.encode({"text": "river stone bright"})])}
+    model(batch).sum().backward()
+    assert len(seen) == 1
+    inner = [0]
+    query = next(m for n, m in layer.named_modules() if n.endswith("query"))
+    query.register_forward_hook(lambda *_: inner.__setitem__(0, inner[0] + 1))
+    model(batch).sum().backward()
+    assert inner == [2], "once forward, once more for the backward pass"

@@ -106,7 +106,25 @@ def test_samples_are_usable_rows(made: Backbone) -> None:
         row = made.sample(code, rng)
         assert set(row) == set(made.columns) == {spec.column for spec in made.input_spec()}
         assert made.check(row) is None
-        assert made.size_of_row(row) > 0
+
+
+def test_a_size_is_what_a_row_is_padded_to(made: Backbone) -> None:
+    rng = Random(0)
+    rows = [made.sample(code, rng) for code in range(6)]
+    sizes = made.sizes(rows)
+    assert made.sizes([]).shape == (0,)
+    for size, row in zip(sizes, rows, strict=True):
+        batch = made.collate([made.encode(row)])
+        padded = [value for name, value in flat(batch) if name.endswith("attention_mask")]
+        pictures = sum(name.endswith("pixels") for name, _ in flat(batch))
+        assert size == sum(mask.shape[1] for mask in padded) + pictures
+
+
+def flat(batch: dict[str, Any], prefix: str = "") -> list[tuple[str, torch.Tensor]]:
+    found = []
+    for key, value in batch.items():
+        found.extend(flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", value)])
+    return found
 
 
 def test_a_row_without_input_is_refused(made: Backbone) -> None:

@@ -67,7 +67,7 @@ def bench(checkpoints: Path, pieces: int = 1, weights: str = "none", lr: float =
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-    sizes = np.asarray([backbone.size_of_row(row) for row in rows])
+    sizes = backbone.sizes(rows)
     loader = Loader(Plan(np.arange(len(rows)), sizes, 8, pieces, 3), Examples(rows, targets, backbone), task, augment=False)
     # plain descent: Adam would blow rounding errors of gradients that are zero but for them up to whole steps
     optimizer = torch.optim.SGD(parameter_groups(model, lr=lr, head_lr=lr, layer_decay=1.0, weight_decay=0.01))

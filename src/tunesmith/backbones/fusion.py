@@ -20,6 +20,8 @@ from tunesmith.core import registry
 from tunesmith.core.contracts import Backbone, Batch, Encoded, Features, InputSpec, Row
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import torch
     from torch import nn
 
@@ -101,8 +103,11 @@ class Fusion(Backbone):
         specs = {spec.column: spec for _, part in self.parts.values() for spec in part.input_spec()}
         return [specs[column] for column in self.columns]
 
-    def size_of_row(self, row: Row) -> int:
-        return sum(part.size_of_row(row) for _, part in self.parts.values())
+    def sizes(self, rows: Sequence[Row]) -> npt.NDArray[np.int64]:
+        import numpy as np
+
+        found: npt.NDArray[np.int64] = np.stack([part.sizes(rows) for _, part in self.parts.values()]).sum(axis=0)
+        return found
 
     def save_memory(self, network: nn.Module) -> None:
         for name, part in self.networks.items():

@@ -21,6 +21,8 @@ from tunesmith.core.contracts import Backbone, Batch, Encoded, Features, InputSp
 from tunesmith.core.errors import BackboneError
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import torch
     from torch import nn
 
@@ -134,8 +136,10 @@ class Image(Backbone):
     def input_spec(self) -> list[InputSpec]:
         return [InputSpec(self.columns[0], "image", f"picture, read at {self.expected.size} x {self.expected.size} pixels")]
 
-    def size_of_row(self, row: Row) -> int:
-        return 1
+    def sizes(self, rows: Sequence[Row]) -> npt.NDArray[np.int64]:
+        import numpy as np
+
+        return np.ones(len(rows), np.int64)
 
     def save_memory(self, network: nn.Module) -> None:
         model: Any = network

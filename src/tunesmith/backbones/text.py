@@ -24,6 +24,8 @@ from tunesmith.core.contracts import Backbone, Batch, Encoded, Features, InputSp
 from tunesmith.core.errors import BackboneError, RowError, require
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import torch
     from torch import nn
 
@@ -175,14 +177,16 @@ class Text(Backbone):
         texts = [item["text"] for item in items]
         # networks without segments would read their numbers as tokens (GPT-2) or refuse them
         segments = int(getattr(self.architecture, "type_vocab_size", 0) or 0) > 1
-        options = {"max_length": self.length, "padding": True, "return_tensors": "pt", "return_token_type_ids": segments}
+        encoded = self._tokenized(texts, padding=True, return_tensors="pt", return_token_type_ids=segments)
+        return {key: encoded[key] for key in ("input_ids", "attention_mask", "token_type_ids") if key in encoded}
+
+    def _tokenized(self, texts: Sequence[list[str]], **options: Any) -> Any:
+        """What the tokenizer makes of encoded rows, each cut to the length that is read."""
         if len(self.columns) == 2:
             given = [list(side) for side in zip(*texts, strict=True)]  # the tokenizer's two segments
             # only the longer segment is cut, so that a short title survives a long text
-            encoded = self.tokenizer(*given, truncation="longest_first", **options)
-        else:
-            encoded = self.tokenizer([t[0] for t in texts], truncation=True, **options)
-        return {key: encoded[key] for key in ("input_ids", "attention_mask", "token_type_ids") if key in encoded}
+            return self.tokenizer(*given, truncation="longest_first", max_length=self.length, **options)
+        return self.tokenizer([t[0] for t in texts], truncation=True, max_length=self.length, **options)
 
     def features(self, network: nn.Module, batch: Batch) -> Features:
         import torch
@@ -205,8 +209,13 @@ class Text(Backbone):
     def input_spec(self) -> list[InputSpec]:
         return [InputSpec(column, "text", f"text, up to about {self.length} tokens") for column in self.columns]
 
-    def size_of_row(self, row: Row) -> int:
-        return sum(len(text) for text in self._text(row))
+    def sizes(self, rows: Sequence[Row]) -> npt.NDArray[np.int64]:
+        import numpy as np
+
+        if not rows:
+            return np.zeros(0, np.int64)
+        ids = self._tokenized([self.encode(row)["text"] for row in rows], return_attention_mask=False)["input_ids"]
+        return np.fromiter(map(len, ids), np.int64, len(ids))
 
     def apart(self, state: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
         lengths = batch["attention_mask"].sum(dim=1).tolist()

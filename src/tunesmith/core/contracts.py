@@ -16,6 +16,8 @@ from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import torch
     from torch import nn
 
@@ -133,8 +135,11 @@ class Backbone(ABC):
         """
 
     @abstractmethod
-    def size_of_row(self, row: Row) -> int:
-        """How much work the row is, for batches of alike rows; constant where all rows are alike."""
+    def sizes(self, rows: Sequence[Row]) -> npt.NDArray[np.int64]:
+        """(rows,) work each row is in the unit its batches are padded in (tokens); all equal where rows are alike.
+
+        Rows of equal size make a batch without padding, so a size is what `collate` makes of the row, not a guess at it.
+        """
 
     def apart(self, state: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
         """Hidden values of a batch, (batch, ...), row by row and without padding; the inverse of `together`."""

@@ -7,7 +7,7 @@ batches, and the batches shuffled, so that texts are padded little and the order
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -127,6 +127,7 @@ def augmentation(seed: int, view: int, row: int) -> str:
     return f"{seed}/{view}/{row}"
 
 
-def sizes_of(rows: Any, numbers: npt.NDArray[np.int64], size: Callable[[Any], int]) -> npt.NDArray[np.int64]:
-    """Work each of the numbered rows is."""
-    return np.fromiter((size(rows[int(n)]) for n in numbers), np.int64, len(numbers))
+def sizes_of(rows: Any, numbers: npt.NDArray[np.int64], backbone: Backbone, group: int = 4096) -> npt.NDArray[np.int64]:
+    """(n,) work each of the numbered rows is, a group of rows in memory at a time."""
+    parts = [backbone.sizes([rows[int(n)] for n in numbers[start : start + group]]) for start in range(0, len(numbers), group)]
+    return np.concatenate(parts) if parts else np.zeros(0, np.int64)

@@ -19,6 +19,7 @@ from random import Random
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -66,13 +67,13 @@ class Frozen(Backbone):
         with self.store.writer() as writer:
             while window := list(itertools.islice(iterator, WINDOW)):
                 missing: dict[bytes, tuple[int, Encoded]] = {}
-                for row, rng in window:
+                for size, (row, rng) in zip(self.inner.sizes([row for row, _ in window]), window, strict=True):
                     raw = self._raw(row, rng)
                     item = self.inner.encode(row, rng)
                     key = digest(self.inner.collate([item]))
                     self._keys[raw] = key
                     if key not in self.store and key not in writer.known:
-                        missing[key] = (self.inner.size_of_row(row), item)
+                        missing[key] = (int(size), item)
                 order = sorted(missing, key=lambda key: -missing[key][0])
                 for start in range(0, len(order), BATCH):
                     keys = order[start : start + BATCH]
@@ -181,8 +182,8 @@ class Frozen(Backbone):
     def check(self, row: Row) -> str | None:
         return self.inner.check(row)
 
-    def size_of_row(self, row: Row) -> int:
-        return self.inner.size_of_row(row)  # so that batches are those of a run that remembers nothing
+    def sizes(self, rows: Sequence[Row]) -> npt.NDArray[np.int64]:
+        return self.inner.sizes(rows)  # so that batches are those of a run that remembers nothing
 
     def save_memory(self, network: nn.Module) -> None:
         self.inner.save_memory(network)

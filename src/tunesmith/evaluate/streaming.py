@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 
 from tunesmith.core.contracts import Batch, Metrics, Prediction, Row, Task
@@ -39,7 +40,7 @@ def predict(model: Model, task: Task, rows: Iterable[tuple[T, Row]], batch_size:
 
 def _window(model: Model, task: Task, window: list[tuple[T, Row]], batch_size: int) -> list[tuple[T, Row, Prediction]]:
     device = next(model.parameters()).device
-    order = sorted(range(len(window)), key=lambda i: -model.backbone.size_of_row(window[i][1]))
+    order = np.argsort(-model.backbone.sizes([row for _, row in window]), kind="stable").tolist()
     found: list[Prediction] = [{} for _ in window]
     before = model.training
     model.eval()

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from tunesmith import recipe as recipes
@@ -60,6 +59,7 @@ def build(parts: Parts) -> Model:
     model = parts.task.build(parts.backbone)
     _tell_origin(parts)
     parts.adapter.apply(model, parts.recipe.seed)
+    model.dropout = parts.recipe.training.dropout
     if parts.recipe.training.gradient_checkpointing:
         parts.backbone.save_memory(model._bare[0])
     return model
@@ -208,9 +208,9 @@ def _tell_origin(parts: Parts) -> None:
 def _loader(parts: Parts, model: Model, table: Table, divided: Divided, accelerator: Any) -> Loader:
     recipe = parts.recipe
     rows = divided.splits["train"]
-    sizes = sizes_of(table, rows, model.backbone.size_of_row)
+    sizes = sizes_of(table, rows, model.backbone)
     world = accelerator.num_processes
-    plan = Plan(rows, np.asarray(sizes), recipe.training.batch_size, recipe.training.accumulate * world, recipe.seed)
+    plan = Plan(rows, sizes, recipe.training.batch_size, recipe.training.accumulate * world, recipe.seed)
     examples = Examples(table, divided.targets, model.backbone)
     augment = recipe.training.augment and parts.backbone.augments
     place = (accelerator.process_index, world)
