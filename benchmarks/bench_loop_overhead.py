@@ -71,7 +71,7 @@ def by_loop(model: Any, task: Any, adapter: Any, groups: list[dict[str, Any]], b
     accelerator = accelerate.Accelerator(cpu=True)
     cpu: list[float] = []
 
-    def given(epoch: int, start: int) -> Any:
+    def given(epoch: int, start: int, halvings: int) -> Any:
         cpu.append(time.process_time())
         return iter(batches)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,6 +80,7 @@ class TrainingRecipe:
     feature_cache: Literal["auto", "off"] = option("auto", "compute what is frozen once per row, and keep it on disk for later runs")
     cache_gb: float = option(10.0, "size that kept features may reach, of all runs together; the least lately used go first")
     workers: int = option(0, "processes that read and encode rows")
+    time_limit: str | None = option(None, "what the whole run may take, such as 10m, 1h30m or 90s; the best model within it")
     checkpoint_steps: int | None = option(None, "write a checkpoint every so many steps besides the one each epoch")
 
     def __post_init__(self) -> None:
@@ -93,6 +95,8 @@ class TrainingRecipe:
             raise ValueError("field 'clip' must be 0 (no limit) or more")
         if self.patience is not None and self.patience < 1:
             raise ValueError("field 'patience' must be at least 1")
+        if self.time_limit is not None:
+            seconds(self.time_limit)
         if self.views < 0:
             raise ValueError("field 'views' must not be negative")
         if not 0 < self.cache_gb < math.inf:
@@ -105,6 +109,20 @@ class TrainingRecipe:
             raise ValueError("field 'ema' must be at least 0 and below 1")
         if not 0 < self.layer_decay <= 1:
             raise ValueError("field 'layer_decay' must be above 0 and at most 1")
+
+
+def seconds(text: str) -> float:
+    """Seconds of a time such as `10m`, `1h30m`, `90s` or `90`.
+
+    Example:
+        >>> seconds("1h30m"), seconds("90")
+        (5400.0, 90.0)
+    """
+    found = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip().lower())
+    total = sum(float(part) * unit for part, unit in zip(found.groups(), (3600, 60, 1), strict=True) if part) if found else 0.0
+    if not total:
+        raise ValueError(f"field 'time_limit' is a time above 0, such as 10m, 1h30m or 90s (got {text!r})")
+    return total
 
 
 @dataclass

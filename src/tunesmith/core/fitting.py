@@ -27,7 +27,7 @@ class Setup:
         optimizers: one for each phase of the task.
         loss: the summed loss of a batch in a phase.
         weight: what the summed loss is divided by.
-        batches: (epoch, first batch) -> the epoch's batches from there on, each in pieces that fit memory.
+        batches: (epoch, first batch, halvings) -> the epoch's batches from there on, each in pieces, which are halved so often.
         averages: what stands in for the trained weights in evaluation.
     """
 
@@ -35,7 +35,7 @@ class Setup:
     optimizers: dict[str, torch.optim.Optimizer]
     loss: Callable[[nn.Module, Batch, str], torch.Tensor]
     weight: Callable[[Batch, str], float]
-    batches: Callable[[int, int], Iterable[list[Batch]]]
+    batches: Callable[[int, int, int], Iterable[list[Batch]]]
     averages: list[Average]
 
 
@@ -128,7 +128,22 @@ class Transform(ABC):
 
 @dataclass
 class Progress:
-    """Where the loop stands; what callbacks see and a checkpoint keeps."""
+    """Where the loop stands; what callbacks see and a checkpoint keeps.
+
+    Attributes:
+        step, epoch, batch: counted from 0; `batch` is the next one of the epoch.
+        total_steps: steps in all; fewer where the time limit allows fewer.
+        epochs: passes over the rows.
+        history: validation scores, with step and epoch.
+        best, best_step: best monitored score, and where it was.
+        stale: evaluations since then.
+        drops: how often the schedule has lowered the rate because of that.
+        first_loss, largest_norm: of the training so far.
+        seconds: spent in steps.
+        spent: seconds in all, evaluations included.
+        halvings: how often the pieces of a batch were halved because memory ran out.
+        stop: why training ended early.
+    """
 
     step: int = 0
     epoch: int = 0
@@ -143,6 +158,8 @@ class Progress:
     first_loss: float | None = None
     largest_norm: float = 0.0
     seconds: float = 0.0
+    spent: float = 0.0
+    halvings: int = 0
     stop: str | None = None
 
 
@@ -166,6 +183,9 @@ class Callback:
 
     def saved(self, progress: Progress, folder: Path) -> None:
         """After each checkpoint."""
+
+    def noticed(self, progress: Progress, text: str) -> None:
+        """Something happened that the person who waits should know."""
 
     def failed(self, progress: Progress, error: BaseException) -> None:
         """The loop ends by an error."""

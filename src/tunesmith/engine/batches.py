@@ -7,6 +7,7 @@ batches, and the batches shuffled, so that texts are padded little and the order
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -30,8 +31,10 @@ class Plan:
         rows: (n,) row numbers.
         sizes: (n,) work each row is.
         batch_size: rows of a batch.
-        pieces: parts a batch is computed in, over all processes.
+        pieces: parts a batch is computed in at the least, over all processes.
         seed: decides the order.
+        budget: work (rows times the longest of them) a piece may hold; 0 for no limit.
+        processes: the pieces are a multiple of these.
     """
 
     rows: npt.NDArray[np.int64]
@@ -39,16 +42,30 @@ class Plan:
     batch_size: int
     pieces: int
     seed: int
+    budget: int = 0
+    processes: int = 1
 
     def __len__(self) -> int:
         whole, rest = divmod(len(self.rows), self.batch_size)
         return max(1, whole + (rest >= self.pieces))
 
-    def epoch(self, number: int) -> list[list[npt.NDArray[np.int64]]]:
+    def epoch(self, number: int, halvings: int = 0) -> list[list[npt.NDArray[np.int64]]]:
         """The epoch's batches, each as pieces of row numbers.
 
         A last batch with fewer rows than pieces joins the one before it, so that every process has a share of every batch.
+
+        Args:
+            number: of the epoch, from 0.
+            halvings: how often the pieces are halved; the batches stay as they are.
         """
+        return [[self.rows[piece] for piece in batch] for batch in self._cut(number, halvings)]
+
+    def pieces_of(self, number: int) -> list[list[tuple[int, int]]]:
+        """Of each piece of the epoch's batches the rows, and the size of the longest of them."""
+        return [[(len(piece), int(self.sizes[piece].max())) for piece in batch] for batch in self._cut(number, 0)]
+
+    def _cut(self, number: int, halvings: int) -> list[list[npt.NDArray[np.int64]]]:
+        """`epoch`, as places in `rows`."""
         rng = np.random.default_rng([self.seed, number])
         order = rng.permutation(len(self.rows))
         if self.sizes.size and self.sizes.min() != self.sizes.max():
@@ -58,7 +75,13 @@ class Plan:
         cuts = [i * self.batch_size for i in range(1, len(self))]
         batches = np.split(order, cuts)
         batches = [batches[i] for i in rng.permutation(len(batches))]
-        return [[self.rows[piece] for piece in np.array_split(batch, min(self.pieces, len(batch)))] for batch in batches]
+        return [np.array_split(batch, self._count(batch, halvings)) for batch in batches]
+
+    def _count(self, batch: npt.NDArray[np.int64], halvings: int) -> int:
+        """In how many pieces a batch is computed."""
+        work = len(batch) * int(self.sizes[batch].max())
+        wanted = max(self.pieces, math.ceil(work / self.budget) if self.budget else 1) << halvings
+        return min(math.ceil(wanted / self.processes) * self.processes, len(batch))
 
 
 class Examples(Dataset[Any]):
@@ -104,10 +127,10 @@ class Loader:
         """All rows as one batch, without augmentation."""
         return self.collate([self.examples[int(row), None] for row in self.plan.rows])
 
-    def batches(self, epoch: int, start: int = 0) -> Iterator[list[Batch]]:
-        """The epoch's batches from number `start` on, each as this process's pieces."""
+    def batches(self, epoch: int, start: int = 0, halvings: int = 0) -> Iterator[list[Batch]]:
+        """The epoch's batches from number `start` on, each as this process's pieces, halved as often as asked for."""
         rank, world = self.process
-        plan = [batch[rank::world] for batch in self.plan.epoch(epoch)[start:]]
+        plan = [batch[rank::world] for batch in self.plan.epoch(epoch, halvings)[start:]]
         seed = self.plan.seed
         view = epoch % self.views if self.views else epoch
 

@@ -1,11 +1,13 @@
 """The training loop: batches, phases, pieces; it knows no task, modality, adapter or optimizer by name.
 
 The loss of a batch is the sum over its pieces divided by the weight of all pieces together, so that a step does not depend on how
-many pieces (or processes) it was computed in.
+many pieces (or processes) it was computed in. So a batch that does not fit memory is computed again in pieces of half the size, and
+under a time limit the schedule ends with the steps that the time allows.
 """
 
 from __future__ import annotations
 
+import gc
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -17,6 +19,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from tunesmith.core import memory
 from tunesmith.core.contracts import Adapter, Batch
 from tunesmith.core.errors import TrainingError
 from tunesmith.core.files import atomic
@@ -24,6 +27,11 @@ from tunesmith.core.fitting import Callback, Progress, Schedule, Setup
 from tunesmith.core.model import Model, to_device
 from tunesmith.engine import checkpoints
 from tunesmith.engine.averages import averaged
+from tunesmith.engine.clock import Clock
+
+
+class _TooLargeError(Exception):
+    """A piece does not fit memory."""
 
 
 @dataclass
@@ -37,6 +45,8 @@ class Limits:
         patience: evaluations without improvement after which training stops.
         monitor: validation metric that decides, and `max` or `min`.
         checkpoint_steps: steps between checkpoints besides those at the end of each epoch.
+        seconds: what training and its evaluations may take; None for no limit.
+        evaluation_seconds: what an evaluation is expected to take, before one has been seen.
     """
 
     epochs: int
@@ -45,6 +55,8 @@ class Limits:
     patience: int | None
     monitor: tuple[str, str]
     checkpoint_steps: int | None = None
+    seconds: float | None = None
+    evaluation_seconds: float = 0.0
 
 
 @dataclass
@@ -100,6 +112,7 @@ class Loop:
                 averages=self.setup.averages,
                 device=self.accelerator.device,
             )
+        self._clock = Clock(self.limits.seconds, self.limits.evaluation_seconds, steps_per_epoch, self.progress.spent)
         self.adapter.begin(self.model, self.progress.step, self.progress.total_steps)
         try:
             self._tell("train_start", self.progress)
@@ -118,10 +131,32 @@ class Loop:
 
     def _epoch(self) -> None:
         progress = self.progress
+        while not self._batches():
+            self._halve()
+        started = time.perf_counter()
+        with averaged(self.setup.averages):
+            scores = self._scores()
+            self._judge(scores)
+        self._clock.evaluation = time.perf_counter() - started
+        progress.epoch += 1
+        progress.batch = 0
+        self._tell("evaluated", progress, scores)
+        self._save()
+
+    def _batches(self) -> bool:
+        """Take the epoch's steps that are left, as far as the time limit allows; False where a piece does not fit memory."""
+        progress = self.progress
         self.setup.model.train()
         started = time.perf_counter()
-        for pieces in self.setup.batches(progress.epoch, progress.batch):
-            values = self._step([to_device(piece, self.accelerator.device) for piece in pieces])
+        for pieces in self.setup.batches(progress.epoch, progress.batch, progress.halvings):
+            before = time.perf_counter()
+            try:
+                values = self._step(pieces)
+            except _TooLargeError:
+                if max(len(piece["row"]) for piece in pieces) == 1 or self.accelerator.num_processes > 1:
+                    raise TrainingError(self._does_not_fit(pieces)) from None
+                progress.seconds += time.perf_counter() - started
+                return False
             progress.step += 1
             progress.batch += 1
             self._tell("step_end", progress, values)
@@ -129,14 +164,31 @@ class Loop:
                 progress.seconds += time.perf_counter() - started
                 self._save()
                 started = time.perf_counter()
+            if not self._clock.stepped(progress, time.perf_counter() - before):
+                break
         progress.seconds += time.perf_counter() - started
-        with averaged(self.setup.averages):
-            scores = self._scores()
-            self._judge(scores)
-        progress.epoch += 1
-        progress.batch = 0
-        self._tell("evaluated", progress, scores)
-        self._save()
+        return True
+
+    def _halve(self) -> None:
+        """Go on in pieces of half the size, after memory ran out."""
+        self.model.zero_grad(set_to_none=True)
+        gc.collect()
+        if self.accelerator.device.type != "cpu":
+            torch.accelerator.empty_cache()
+        self.progress.halvings += 1
+        told = f"memory ran out in step {self.progress.step + 1}: batches are now computed in {2**self.progress.halvings} times as many"
+        self._tell("noticed", self.progress, f"{told} pieces; their size, and so the result, stays the same")
+
+    def _does_not_fit(self, pieces: list[Batch]) -> str:
+        if self.accelerator.num_processes > 1:
+            return (
+                f"memory ran out in step {self.progress.step + 1}; with several processes give smaller pieces yourself: "
+                "--accumulate N, --batch-size N or --gradient-checkpointing"
+            )
+        return (
+            f"memory ran out in step {self.progress.step + 1} with a single row (number {pieces[0]['row'][0]}); "
+            "use a smaller backbone, shorter or smaller inputs (--set backbone.max_length or backbone.size), or --gradient-checkpointing"
+        )
 
     def _scores(self) -> dict[str, Any]:
         """Validation scores; of several processes the first one evaluates, so that all of them judge alike."""
@@ -169,6 +221,14 @@ class Loop:
 
     def _backward(self, pieces: list[Batch], phase: str) -> float:
         """Gradients of the batch; gives its loss."""
+        try:
+            return self._summed(pieces, phase)
+        except (RuntimeError, MemoryError) as error:
+            if not memory.ran_out(error):
+                raise
+        raise _TooLargeError  # outside of the handler, whose error would keep the tensors of the failed pass alive
+
+    def _summed(self, pieces: list[Batch], phase: str) -> float:
         world = self.accelerator.num_processes
         total = sum(self.setup.weight(piece, phase) for piece in pieces)
         if world > 1:
@@ -185,6 +245,7 @@ class Loop:
         return value
 
     def _one(self, piece: Batch, phase: str, total: float, world: int) -> float:
+        piece = to_device(piece, self.accelerator.device)
         with self.accelerator.autocast():
             loss = self.setup.loss(self.setup.model, piece, phase)
         loss = loss * (world / total)  # gradients are averaged over processes

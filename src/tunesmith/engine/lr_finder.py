@@ -69,7 +69,7 @@ def sweep(setup: Setup, device: torch.device, *, low: float = 1e-6, high: float 
 def _endless(setup: Setup) -> Iterable[list[Batch]]:
     epoch = 0
     while True:
-        yield from setup.batches(epoch, 0)
+        yield from setup.batches(epoch, 0, 0)
         epoch += 1
 
 

@@ -43,6 +43,9 @@ class JsonLines(Callback):
     def evaluated(self, progress: Progress, scores: Mapping[str, Any]) -> None:
         self._write({"event": "validation", "step": progress.step, "epoch": progress.epoch, **scores})
 
+    def noticed(self, progress: Progress, text: str) -> None:
+        self._write({"event": "notice", "step": progress.step, "text": text})
+
     def failed(self, progress: Progress, error: BaseException) -> None:
         self._write({"event": "failed", "step": progress.step, "error": f"{type(error).__name__}: {error}"})
 

@@ -39,15 +39,20 @@ class Bar(Callback):
     def step_end(self, progress: Progress, values: Mapping[str, float]) -> None:
         if self.bar:
             shown = f"epoch {progress.epoch + 1}/{progress.epochs}  loss {values.get('loss', 0):.4f}"
-            self.bar.update(self.job, completed=progress.step, description=shown)
+            self.bar.update(self.job, completed=progress.step, total=progress.total_steps, description=shown)
 
     def evaluated(self, progress: Progress, scores: Mapping[str, Any]) -> None:
         told = "  ".join(f"{name} {scores[name]:.4f}" for name in SHOWN if name in scores)
-        line = f"epoch {progress.epoch}/{progress.epochs}  validation: {told}"
+        self._line(f"epoch {progress.epoch}/{progress.epochs}  validation: {told}")
+
+    def _line(self, line: str) -> None:
         if self.bar:
             self.bar.console.print(line, highlight=False)
         else:
             print(line, file=sys.stderr, flush=True)
+
+    def noticed(self, progress: Progress, text: str) -> None:
+        self._line(text)
 
     def closed(self, progress: Progress) -> None:
         if self.bar:
