@@ -62,14 +62,11 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
 
     tune = _verb(verbs, "tune", _tune, "adapt a model to data")
-    tune.add_argument("data", nargs="*", help="a file, a folder, up to three files (train, [validation,] test), or a dataset id")
-    tune.add_argument("--recipe", metavar="FILE", help="start from this recipe (YAML); flags overrule it")
     tune.add_argument("--resume", metavar="RUN", help="go on with an interrupted run")
-    tune.add_argument("--set", metavar="FIELD=VALUE", action="append", default=[], help="set any field, such as adapter.rank=16")
-    tune.add_argument(
-        "--blocks", metavar="last:K", help="adapt only the last K blocks (the field adapter.last); the others are computed once"
-    )
     _recipe_flags(tune)
+
+    estimate = _verb(verbs, "estimate", _estimate, "tell what tune would take: parameters, operations, memory, time")
+    _recipe_flags(estimate)
 
     predict = _verb(verbs, "predict", _predict, "predict with a bundle")
     predict.add_argument("bundle", help="folder of the bundle")
@@ -98,7 +95,13 @@ def _verb(verbs: Any, name: str, function: Any, help: str) -> argparse.ArgumentP
 
 
 def _recipe_flags(parser: argparse.ArgumentParser) -> None:
-    """A flag for every leaf of the recipe."""
+    """The data, a flag for every leaf of the recipe, and the ways to give several at once."""
+    parser.add_argument("data", nargs="*", help="a file, a folder, up to three files (train, [validation,] test), or a dataset id")
+    parser.add_argument("--recipe", metavar="FILE", help="start from this recipe (YAML); flags overrule it")
+    parser.add_argument("--set", metavar="FIELD=VALUE", action="append", default=[], help="set any field, such as adapter.rank=16")
+    parser.add_argument(
+        "--blocks", metavar="last:K", help="adapt only the last K blocks (the field adapter.last); the others are computed once"
+    )
     group = parser.add_argument_group("recipe", "what is not given is inferred, and told")
     for path, field in recipes.leaves():
         name = path.rsplit(".", 1)[-1]
@@ -154,12 +157,26 @@ def _tune(options: argparse.Namespace) -> int:
 
         result = resume(options.resume)
         return _finish(result, options, bool(recipes.read_yaml(Path(options.resume) / "recipe.yaml").get("allow_failed_checks")))
-    recipe = recipes.from_plain(tree)
-    if not recipe.data.path:
-        raise UsageError("no data was named: tunesmith tune DATA; see tunesmith tune --help")
+    recipe = _named(tree, "tune")
     from tunesmith.launch.local import launch
 
     return _finish(launch(recipe), options, recipe.allow_failed_checks)
+
+
+def _named(tree: dict[str, Any], verb: str) -> recipes.Recipe:
+    recipe = recipes.from_plain(tree)
+    if not recipe.data.path:
+        raise UsageError(f"no data was named: tunesmith {verb} DATA; see tunesmith {verb} --help")
+    return recipe
+
+
+def _estimate(options: argparse.Namespace) -> int:
+    recipe = _named(recipe_tree(options), "estimate")
+    from tunesmith.launch import tables
+    from tunesmith.launch.local import estimate
+
+    tables.estimate(estimate(recipe), options.json)
+    return 0
 
 
 def _finish(result: Any, options: argparse.Namespace, allowed: bool) -> int:

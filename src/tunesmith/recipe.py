@@ -70,6 +70,7 @@ class TrainingRecipe:
     clip: float = option(1.0, "largest gradient norm; 0 for no limit")
     ema: float = option(0.0, "decay of an exponential moving average of the weights, such as 0.99; 0 for none")
     precision: Literal["fp32", "bf16", "fp16"] = option("fp32", "number format of the forward pass")
+    memory_gb: float | None = option(None, "memory that one piece of a batch may keep; default: 1/16 of the machine's, at most 1")
     gradient_checkpointing: bool = option(False, "compute activations again in the backward pass: slower, less memory")
     patience: int | None = option(None, "stop after this many evaluations without improvement")
     monitor: str | None = option(None, "validation metric that decides which weights are kept; default: the task's own")
@@ -95,6 +96,8 @@ class TrainingRecipe:
             raise ValueError("field 'clip' must be 0 (no limit) or more")
         if self.patience is not None and self.patience < 1:
             raise ValueError("field 'patience' must be at least 1")
+        if self.memory_gb is not None and not 0 < self.memory_gb < math.inf:
+            raise ValueError("field 'memory_gb' must be above 0")
         if self.time_limit is not None:
             seconds(self.time_limit)
         if self.views < 0:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import random
 import shutil
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ from tunesmith.data import prepare
 from tunesmith.data.infer import infer
 from tunesmith.data.prepare import Divided, Read
 from tunesmith.launch import console, outcome, training
+from tunesmith.launch.estimate import Estimate
 from tunesmith.launch.resolve import Parts, resolve
 from tunesmith.recipe import Recipe
 
@@ -78,6 +80,7 @@ def launch(recipe: Recipe, data: Any = None) -> Result | None:
     Raises:
         TunesmithError: see core.errors.
     """
+    deadline = _deadline(recipe)
     prepare_process(recipe.seed)
     processes = training.processes()
     if processes.num_processes > 1:
@@ -92,25 +95,60 @@ def launch(recipe: Recipe, data: Any = None) -> Result | None:
     name = Path(recipe.data.path[0]).stem if recipe.data.path else "rows"
     run = runs.new(recipe.out, name)
     try:
-        was = prepare.read(recipe.data, source, run.work / "rows.arrow")
-        console.say(f"data: {was.described}: {len(was.table)} rows")
-        columns = infer(was.table, recipe.data, recipe.task.name)
-        was.table.path_columns = [name for name in columns.inputs if columns.kinds[name] == "image"]
-        parts = resolve(recipe, columns)
-        console.decisions([*columns.decisions, *parts.decisions])
-        divided = prepare.divide(was, columns.split, recipe.data, parts.task, parts.backbone, recipe.seed)
-        console.decisions(divided.decisions)
-        parts = dataclasses.replace(parts, task=divided.task)
-        model = training.build(parts)
-        training.check_features(model, was.table, divided)
+        ready = _prepared(recipe, source, run)
         if data is not None:
-            parts.recipe.data.path = []
-        _store(run, parts, was, divided, columns.split)
+            ready.parts.recipe.data.path = []
+        _store(run, ready)
     except BaseException:
         _remove_if_empty(run)
         raise
     processes.wait_for_everyone()
-    return _run(run, parts, model, was, divided, None)
+    return _run(run, ready, None, deadline)
+
+
+def estimate(recipe: Recipe, data: Any = None) -> Estimate:
+    """What a run of this recipe would take, without running it; nothing is written.
+
+    Args:
+        recipe: what is wanted; gaps are filled.
+        data: rows in memory; None reads `recipe.data.path`.
+    """
+    prepare_process(recipe.seed)
+    with tempfile.TemporaryDirectory(prefix="tunesmith-") as folder:
+        ready = _prepared(recipe, data if data is not None else recipe.data.path, Run(Path(folder)))
+        return training.plan(ready.parts, ready.model, ready.was.table, ready.divided).expected
+
+
+@dataclass
+class _Ready:
+    """A recipe without gaps, its rows and its model, before anything is trained."""
+
+    parts: Parts
+    model: Model
+    was: Read
+    divided: Divided
+    split_column: str | None
+
+
+def _prepared(recipe: Recipe, source: Any, run: Run) -> _Ready:
+    was = prepare.read(recipe.data, source, run.work / "rows.arrow")
+    console.say(f"data: {was.described}: {len(was.table)} rows")
+    columns = infer(was.table, recipe.data, recipe.task.name)
+    was.table.path_columns = [name for name in columns.inputs if columns.kinds[name] == "image"]
+    parts = resolve(recipe, columns)
+    console.decisions([*columns.decisions, *parts.decisions])
+    divided = prepare.divide(was, columns.split, recipe.data, parts.task, parts.backbone, recipe.seed)
+    console.decisions(divided.decisions)
+    parts = dataclasses.replace(parts, task=divided.task)
+    model = training.build(parts)
+    training.check_features(model, was.table, divided)
+    return _Ready(parts, model, was, divided, columns.split)
+
+
+def _deadline(recipe: Recipe) -> float | None:
+    """When the run is to have ended, by `time.monotonic`."""
+    limit = recipe.training.time_limit
+    return None if limit is None else time.monotonic() + recipes.seconds(limit)
 
 
 def _remove_if_empty(run: Run) -> None:
@@ -141,6 +179,7 @@ def resume(folder: str) -> Result | None:
 def _go_on(run: Run) -> Result | None:
     """Train by what a run folder holds, from its last checkpoint where there is one."""
     recipe = recipes.from_plain(recipes.read_yaml(run.recipe))
+    deadline = _deadline(recipe)
     prepare_process(recipe.seed)
     was, split_column = _restored(run)
     columns = dataclasses.replace(infer(was.table, recipe.data, recipe.task.name), split=split_column)
@@ -154,7 +193,7 @@ def _go_on(run: Run) -> Result | None:
 
     found = latest(run.checkpoints)
     console.say(f"resuming {run.folder} " + (f"from {found.name}" if found else "from the start: no checkpoint had been written"))
-    return _run(run, parts, model, was, divided, found)
+    return _run(run, _Ready(parts, model, was, divided, split_column), found, deadline)
 
 
 def prepare_process(seed: int) -> None:
@@ -167,12 +206,12 @@ def prepare_process(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def _store(run: Run, parts: Parts, was: Read, divided: Divided, split_column: str | None) -> None:
+def _store(run: Run, ready: _Ready) -> None:
     """Write what a resumed run needs, recipe last: its presence says that there is something to resume."""
-    write_json(run.work / "data.json", {**prepare.facts(was), "split_column": split_column})
-    write_json(run.work / "division.json", prepare.division_facts(divided))
+    write_json(run.work / "data.json", {**prepare.facts(ready.was), "split_column": ready.split_column})
+    write_json(run.work / "division.json", prepare.division_facts(ready.divided))
     write_json(run.folder / "environment.json", runs.environment())
-    write_text(run.recipe, recipes.to_yaml(dataclasses.replace(parts.recipe, out=None)))
+    write_text(run.recipe, recipes.to_yaml(dataclasses.replace(ready.parts.recipe, out=None)))
 
 
 def _restored(run: Run) -> tuple[Read, str | None]:
@@ -180,8 +219,9 @@ def _restored(run: Run) -> tuple[Read, str | None]:
     return prepare.restored(run.work / "rows.arrow", stored), stored["split_column"]
 
 
-def _run(run: Run, parts: Parts, model: Model, was: Read, divided: Divided, checkpoint: Path | None) -> Result | None:
+def _run(run: Run, ready: _Ready, checkpoint: Path | None, deadline: float | None) -> Result | None:
     started = time.perf_counter()
+    parts, was, divided = ready.parts, ready.was, ready.divided
     main = training.processes().is_main_process
     if was.bad.total:
         if main:
@@ -189,7 +229,7 @@ def _run(run: Run, parts: Parts, model: Model, was: Read, divided: Divided, chec
         console.say(f"warning: {was.bad.summary()} (all of them: {run.bad_rows})")
     for note in was.table.notes:
         console.say(f"note: {note}")
-    trained = training.train(run, parts, model, was.table, divided, checkpoint)
+    trained = training.train(run, parts, ready.model, was.table, divided, checkpoint, deadline)
     if not main:
         return None
     console.say("evaluating on the test split")
@@ -211,6 +251,7 @@ def _run(run: Run, parts: Parts, model: Model, was: Read, divided: Divided, chec
         "validation": trained.validation,
         "constant": constant,
         "checks": [dataclasses.asdict(check) for check in checks],
+        "expected": dataclasses.asdict(trained.expected),
         "cost": outcome.cost(trained, time.perf_counter() - started),
         "data": {**{name: len(rows) for name, rows in divided.splits.items()}, "bad_rows": was.bad.total, "notes": was.table.notes},
         "backbone": trained.model.backbone.origin(),

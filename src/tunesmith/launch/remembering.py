@@ -22,16 +22,17 @@ from tunesmith.launch import console
 from tunesmith.launch.resolve import Parts
 
 SAMPLE = 8
+WORTH = 0.1
+"""Share of the forward pass below which reading what was remembered costs about what computing it does."""
+
 GB = 10**9
 
 
 @contextlib.contextmanager
-def remembering(
-    run: Run, parts: Parts, model: Model, table: Table, divided: Divided, device: torch.device, processes: int
-) -> Iterator[None]:
+def remembering(run: Run, parts: Parts, model: Model, table: Table, divided: Divided, device: torch.device, wanted: bool) -> Iterator[None]:
     """Put a backbone that remembers in place of the model's own while training lasts, where that pays and is exact."""
     own = model.backbone
-    stand_in = _stand_in(run, parts, model, table, divided, device, processes)
+    stand_in = _stand_in(run, parts, model, table, divided, device) if wanted else None
     if stand_in is not None:
         model.backbone = stand_in
     try:
@@ -40,19 +41,34 @@ def remembering(
         model.backbone = own
 
 
-def _stand_in(run: Run, parts: Parts, model: Model, table: Table, divided: Divided, device: torch.device, processes: int) -> Frozen | None:
+def wanted(parts: Parts, model: Model, frozen: float, processes: int) -> bool:
+    """Whether what is frozen is to be remembered: always for a head that is fitted in one go, else where it spares work.
+
+    Args:
+        frozen: share of a forward pass's operations that never change.
+        processes: that train; each would remember for itself.
+    """
+    training = parts.recipe.training
+    if parts.adapter.penalties() is not None:
+        return True
+    blocks = model.frozen_blocks()
+    if training.feature_cache == "off" or blocks == 0 or processes > 1:
+        return False
+    if _augmented(parts, model) and not training.views:
+        return False
+    return blocks is None or (training.epochs > 1 and frozen >= WORTH)
+
+
+def _augmented(parts: Parts, model: Model) -> bool:
+    """Whether a training row differs from epoch to epoch."""
+    return parts.recipe.training.augment and model.backbone.augments and parts.adapter.penalties() is None
+
+
+def _stand_in(run: Run, parts: Parts, model: Model, table: Table, divided: Divided, device: torch.device) -> Frozen | None:
     training = parts.recipe.training
     needed = parts.adapter.penalties() is not None
     blocks = model.frozen_blocks()
-    augmented = training.augment and model.backbone.augments and not needed
-    if not needed and (
-        training.feature_cache == "off"
-        or blocks == 0
-        or processes > 1
-        or (augmented and not training.views)
-        or (blocks is not None and training.epochs == 1)
-    ):
-        return None
+    augmented = _augmented(parts, model)
     root = run.work / "features" if training.feature_cache == "off" else default_root()
     store = FeatureStore(root, computation(model, blocks), int(training.cache_gb * GB))
     found = Frozen(model.backbone, model._bare[0], blocks, store)

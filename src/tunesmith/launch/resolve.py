@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,6 +98,19 @@ def resolve(recipe: Recipe, columns: Columns) -> Parts:
     return Parts(full, task, backbone, adapter, optimizer, schedule, found)
 
 
+def _memory_gb() -> float:
+    """Memory that a piece of a batch may keep: half of an accelerator's, 1/16 of a machine's but at most 1 GB.
+
+    More would not be faster on a processor, whose caches are small.
+    """
+    import torch
+
+    if torch.cuda.is_available():
+        return round(torch.cuda.get_device_properties(0).total_memory / 2**30 / 2, 2)
+    pages = os.sysconf("SC_PHYS_PAGES") if "SC_PHYS_PAGES" in os.sysconf_names else 0
+    return round(min(1.0, pages * os.sysconf("SC_PAGE_SIZE") / 2**30 / 16), 2) or 1.0
+
+
 def _filled(
     recipe: Recipe, columns: Columns, task: Task, adapter: str, source: str, optimizer: OptimizerSpec, schedule: str, defaults: Defaults
 ) -> Recipe:
@@ -121,5 +135,5 @@ def _filled(
         adapter=Choice(adapter, recipe.adapter.options),
         optimizer=Choice(optimizer.name, recipe.optimizer.options),
         schedule=Choice(schedule, recipe.schedule.options),
-        training=dataclasses.replace(given, lr=lr, head_lr=head_lr, monitor=monitor),
+        training=dataclasses.replace(given, lr=lr, head_lr=head_lr, monitor=monitor, memory_gb=given.memory_gb or _memory_gb()),
     )

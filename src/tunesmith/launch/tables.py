@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
+from tunesmith.core.files import to_json
+from tunesmith.launch.estimate import GB, Estimate, spoken
 from tunesmith.launch.local import Result
 
 MARKS = {"passed": "[green]passed[/]", "failed": "[red]failed[/]", "not_applicable": "[dim]n/a[/]"}
@@ -35,6 +38,31 @@ def result(run: Result) -> None:
     console.print(f"bundle: {run.bundle}", soft_wrap=True, markup=False)
     if run.failed:
         console.print(f"[red]{len(run.failed)} check(s) failed[/]: {', '.join(check.name for check in run.failed)}")
+
+
+def estimate(found: Estimate, as_json: bool) -> None:
+    """What a run would take."""
+    if as_json:
+        whole = {"training_seconds": found.training_seconds, "total_seconds": found.training_seconds + found.after_seconds}
+        print(to_json({**dataclasses.asdict(found), **whole}), end="")
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="Estimate", title_justify="left", show_header=False)
+    for name, value in (
+        ("parameters", f"{found.parameters:,}"),
+        ("that change", f"{found.trainable:,}"),
+        ("operations of all training", f"{found.operations:.3g}"),
+        ("peak memory", f"{found.memory_bytes / GB:.2f} GB"),
+        ("frozen part, once", spoken(found.features_seconds) if found.features_seconds else "computed in every epoch"),
+        (f"an epoch of {found.steps} steps", spoken(found.epoch_seconds)),
+        ("scoring validation", spoken(found.evaluation_seconds)),
+        (f"training, {found.epochs} epochs", spoken(found.training_seconds)),
+        ("test, bundle, checks", spoken(found.after_seconds)),
+    ):
+        table.add_row(name, value)
+    Console(highlight=False).print(table)
 
 
 def _shown(value: Any) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from tunesmith import recipe as recipes
@@ -20,14 +22,19 @@ from tunesmith.core.run import Run
 from tunesmith.data.prepare import Divided
 from tunesmith.data.table import Table
 from tunesmith.engine import closed_form, lr_finder
+from tunesmith.engine import cost as costs
 from tunesmith.engine.averages import Ema
 from tunesmith.engine.batches import Examples, Loader, Plan, sizes_of
 from tunesmith.engine.groups import parameter_groups
 from tunesmith.engine.loop import Limits, Loop
 from tunesmith.evaluate import streaming
-from tunesmith.launch import console
-from tunesmith.launch.remembering import remembering
+from tunesmith.launch import console, estimate
+from tunesmith.launch.estimate import Estimate
+from tunesmith.launch.remembering import remembering, wanted
 from tunesmith.launch.resolve import Parts
+
+SHARE = 0.6
+"""Share of a time limit that computing what is frozen may take."""
 
 
 @dataclass
@@ -44,6 +51,7 @@ class Trained:
     trainable: int
     monitor: tuple[str, str]
     device: torch.device
+    expected: Estimate
 
 
 def build(parts: Parts) -> Model:
@@ -83,7 +91,34 @@ def check_features(model: Model, table: Table, divided: Divided) -> None:
         )
 
 
-def train(run: Run, parts: Parts, model: Model, table: Table, divided: Divided, checkpoint: Path | None) -> Trained:
+@dataclass
+class Planned:
+    """All that training needs, and what it will take."""
+
+    accelerator: Any
+    loader: Loader
+    remembers: bool
+    expected: Estimate
+
+
+def plan(parts: Parts, model: Model, table: Table, divided: Divided) -> Planned:
+    """Put the model on its device, see what a few rows cost, and batch the rows so that the pieces fit memory."""
+    accelerator = _accelerator(parts.recipe.training.precision)
+    model.to(accelerator.device)
+    loader = _loader(parts, model, table, divided, accelerator)
+    cost = costs.measure(model, parts.task, loader, accelerator.device, accelerator.autocast)
+    assert parts.recipe.training.memory_gb is not None
+    a_unit = cost.kept.base + cost.kept.slope * float(loader.plan.sizes.max())  # bytes kept by each unit of a row's size
+    budget = int(parts.recipe.training.memory_gb * estimate.GB / a_unit) if a_unit > 0 else 0
+    loader = dataclasses.replace(loader, plan=dataclasses.replace(loader.plan, budget=max(budget, 1) if a_unit > 0 else 0))
+    processes = accelerator.num_processes
+    remembers = wanted(parts, model, cost.frozen, processes)
+    return Planned(accelerator, loader, remembers, estimate.expected(parts, model, cost, loader.plan, divided, remembers, processes))
+
+
+def train(
+    run: Run, parts: Parts, model: Model, table: Table, divided: Divided, checkpoint: Path | None, deadline: float | None = None
+) -> Trained:
     """Train by a resolved recipe.
 
     Args:
@@ -93,17 +128,21 @@ def train(run: Run, parts: Parts, model: Model, table: Table, divided: Divided, 
         table: the rows.
         divided: row numbers of the splits, and targets.
         checkpoint: where to go on from, or None.
+        deadline: when the whole run is to have ended, by `time.monotonic`; None for whenever it has.
     """
     recipe = parts.recipe
-    accelerator = _accelerator(recipe.training.precision)
-    model.to(accelerator.device)
+    planned = plan(parts, model, table, divided)
+    accelerator = planned.accelerator
     before, names = model.fingerprints(), set(model.trainable())
     trainable = sum(p.numel() for p in model.trainable().values())
-    console.say(f"training {trainable:,} of {sum(p.numel() for p in model.parameters()):,} parameters on {accelerator.device}")
+    console.say(f"{planned.expected.line()} ({accelerator.device})")
+    if deadline is not None:
+        deadline -= planned.expected.after_seconds
+        _fewer_rows(planned, divided, deadline - time.monotonic())
     assert recipe.training.monitor is not None
     monitor = (recipe.training.monitor, parts.task.directions()[recipe.training.monitor])
-    with remembering(run, parts, model, table, divided, accelerator.device, accelerator.num_processes):
-        progress, after = _fit(run, parts, model, table, divided, accelerator, monitor, checkpoint)
+    with remembering(run, parts, model, table, divided, accelerator.device, planned.remembers):
+        progress, after = _fit(run, parts, model, table, divided, planned, monitor, checkpoint, deadline)
     if progress.stop:
         console.say(f"stopped early: {progress.stop}")
     accelerator.wait_for_everyone()
@@ -120,7 +159,23 @@ def train(run: Run, parts: Parts, model: Model, table: Table, divided: Divided, 
         trainable=trainable,
         monitor=monitor,
         device=accelerator.device,
+        expected=planned.expected,
     )
+
+
+def _fewer_rows(planned: Planned, divided: Divided, left: float) -> None:
+    """Leave training rows out where computing what is frozen would take most of the time that is left."""
+    needed = planned.expected.features_seconds
+    if needed <= SHARE * left:
+        return
+    rows = divided.splits["train"]
+    kept = max(planned.loader.plan.batch_size, int(len(rows) * SHARE * max(left, 0.0) / needed))
+    if kept < len(rows):
+        places = np.sort(np.random.default_rng(planned.loader.plan.seed).permutation(len(rows))[:kept])
+        divided.splits["train"] = rows[places]
+        smaller = dataclasses.replace(planned.loader.plan, rows=rows[places], sizes=planned.loader.plan.sizes[places])
+        planned.loader = dataclasses.replace(planned.loader, plan=smaller)
+        console.say(f"time limit: {kept:,} of {len(rows):,} training rows are used, as all of them would take {estimate.spoken(needed)}")
 
 
 def _fit(
@@ -129,9 +184,10 @@ def _fit(
     model: Model,
     table: Table,
     divided: Divided,
-    accelerator: Any,
+    planned: Planned,
     monitor: tuple[str, str],
     checkpoint: Path | None,
+    deadline: float | None,
 ) -> tuple[Progress, dict[str, int]]:
     """Fit in one go or step by step; gives what happened and the checksums of the parameters at the end."""
 
@@ -139,7 +195,8 @@ def _fit(
         rows = ((int(n), table[int(n)]) for n in divided.splits["validation"])
         return streaming.evaluate(model, parts.task, rows, divided.targets.__getitem__)
 
-    loader = _loader(parts, model, table, divided, accelerator)
+    accelerator = planned.accelerator
+    loader = dataclasses.replace(planned.loader, examples=Examples(table, divided.targets, model.backbone))
     callbacks = [_tracker(name, run) for name in parts.recipe.trackers]
     penalties = parts.adapter.penalties()
     if penalties is not None:
@@ -166,6 +223,8 @@ def _fit(
             patience=recipe.training.patience,
             monitor=monitor,
             checkpoint_steps=recipe.training.checkpoint_steps,
+            seconds=None if deadline is None else deadline - time.monotonic(),
+            evaluation_seconds=planned.expected.evaluation_seconds,
         ),
         evaluate=evaluate,
         folder=run.checkpoints,
@@ -210,7 +269,7 @@ def _loader(parts: Parts, model: Model, table: Table, divided: Divided, accelera
     rows = divided.splits["train"]
     sizes = sizes_of(table, rows, model.backbone)
     world = accelerator.num_processes
-    plan = Plan(rows, sizes, recipe.training.batch_size, recipe.training.accumulate * world, recipe.seed)
+    plan = Plan(rows, sizes, recipe.training.batch_size, recipe.training.accumulate * world, recipe.seed, processes=world)
     examples = Examples(table, divided.targets, model.backbone)
     augment = recipe.training.augment and parts.backbone.augments
     place = (accelerator.process_index, world)

@@ -1,0 +1,129 @@
+"""What a run will take, before it runs: from what a few rows cost, and how many there are."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tunesmith.core.model import Model
+from tunesmith.data.prepare import Divided
+from tunesmith.engine.batches import Plan
+from tunesmith.engine.cost import Cost
+from tunesmith.launch.resolve import Parts
+
+GB = 2**30
+AFTER = 12.0
+"""Seconds for what follows training besides predicting the test split: the bundle, a fresh process that reads it, the report."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will take.
+
+    Attributes:
+        parameters, trainable: numbers of weights.
+        epochs, steps: passes over the rows, and steps of each.
+        operations: floating-point operations of all training.
+        features_seconds: computing what is frozen, once; 0 where it is computed anew in each epoch, or known.
+        epoch_seconds: the steps of an epoch.
+        evaluation_seconds: scoring validation, once an epoch.
+        test_seconds: predicting the test split.
+        memory_bytes: most memory at any time.
+    """
+
+    parameters: int
+    trainable: int
+    epochs: int
+    steps: int
+    operations: float
+    features_seconds: float
+    epoch_seconds: float
+    evaluation_seconds: float
+    test_seconds: float
+    memory_bytes: float
+
+    @property
+    def after_seconds(self) -> float:
+        """What follows training."""
+        return self.test_seconds + AFTER
+
+    @property
+    def training_seconds(self) -> float:
+        """Features, epochs and their evaluations."""
+        return self.features_seconds + self.epochs * (self.epoch_seconds + self.evaluation_seconds)
+
+    def line(self) -> str:
+        """One line for people."""
+        features = f"{spoken(self.features_seconds)} for the frozen part, once; " if self.features_seconds else ""
+        return (
+            f"estimate: {self.trainable:,} of {self.parameters:,} parameters change; {self.operations:.2g} operations; {features}"
+            f"{spoken(self.epoch_seconds)} an epoch of {self.steps} steps and {spoken(self.evaluation_seconds)} to score it; "
+            f"{spoken(self.training_seconds + self.after_seconds)} in all; {self.memory_bytes / GB:.1f} GB of memory"
+        )
+
+
+def expected(parts: Parts, model: Model, cost: Cost, plan: Plan, divided: Divided, remembered: bool, processes: int) -> Estimate:
+    """What a run will take.
+
+    Args:
+        parts: with a recipe without gaps.
+        model: with its adapter.
+        cost: what `engine.cost.measure` found.
+        plan: how the training rows are batched.
+        divided: how many rows there are.
+        remembered: whether what is frozen is computed once.
+        processes: that share the work.
+    """
+    training = parts.recipe.training
+    batches = plan.pieces_of(0)
+    pieces = [piece for batch in batches for piece in batch]
+    rows = {name: len(numbers) for name, numbers in divided.splits.items()}
+    once = parts.adapter.penalties() is not None
+    spared = cost.frozen if remembered else 0.0
+    operations = [cost.step.at(piece) - spared * cost.forward.at(piece) for piece in pieces]
+    tail = max(0.0, 1 - spared)
+    forward = sum(cost.predicting.seconds(cost.forward.at(piece)) for piece in pieces) / max(1, rows["train"])  # seconds a row
+    views = max(1, training.views) if training.augment and model.backbone.augments else 1
+    epochs = len(parts.adapter.penalties() or ()) if once else training.epochs
+    return Estimate(
+        parameters=sum(p.numel() for p in model.parameters()),
+        trainable=sum(p.numel() for p in model.trainable().values()),
+        epochs=epochs,
+        steps=1 if once else len(batches),
+        operations=epochs * sum(operations),
+        features_seconds=forward * (rows["train"] * views + rows["validation"]) if remembered else 0.0,
+        epoch_seconds=sum(cost.training.overhead * (1 if tail else 0.1) + n / cost.training.rate for n in operations) / processes,
+        evaluation_seconds=forward * tail * rows["validation"],
+        test_seconds=forward * rows["test"],
+        memory_bytes=_memory(model, cost, pieces, tail),
+    )
+
+
+def _memory(model: Model, cost: Cost, pieces: list[tuple[int, int]], tail: float) -> float:
+    """What this process holds now, gradients, the optimizer's two copies, and what the largest piece keeps."""
+    trainable = sum(p.numel() * p.element_size() for p in model.trainable().values())
+    return resident() + 3 * trainable + max(cost.kept.at(piece) for piece in pieces) * (1 if tail else 0)
+
+
+def resident() -> float:
+    """Bytes that this process holds now; where the system does not tell, the most it ever held."""
+    told = Path("/proc/self/statm")
+    if told.is_file():
+        return float(int(told.read_text().split()[1]) * resource.getpagesize())
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+
+
+def spoken(seconds: float) -> str:
+    """A time as people say it.
+
+    Example:
+        >>> spoken(0.04), spoken(42.3), spoken(150), spoken(9000)
+        ('0.04 s', '42 s', '2.5 min', '2.5 h')
+    """
+    if seconds >= 5400:
+        return f"{seconds / 3600:.1f} h"
+    if seconds >= 100:
+        return f"{seconds / 60:.1f} min"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
