@@ -69,7 +69,10 @@ class TrainingRecipe:
     warmup: float = option(0.06, "share of the steps in which the rate rises from 0")
     clip: float = option(1.0, "largest gradient norm; 0 for no limit")
     ema: float = option(0.0, "decay of an exponential moving average of the weights, such as 0.99; 0 for none")
-    precision: Literal["fp32", "bf16", "fp16"] = option("fp32", "number format of the forward pass")
+    precision: Literal["fp32", "bf16", "fp16"] | None = option(None, "number format of the forward pass; default: what --tuning finds")
+    tuning: Literal["off", "auto", "max"] = option(
+        "auto", "try ways to make steps faster on this machine (threads, compiling, bf16): none, those that pay in this run, all"
+    )
     memory_gb: float | None = option(None, "memory that one piece of a batch may keep; default: 1/16 of the machine's, at most 1")
     gradient_checkpointing: bool = option(False, "compute activations again in the backward pass: slower, less memory")
     patience: int | None = option(None, "stop after this many evaluations without improvement")

@@ -30,11 +30,11 @@ KEY_BYTES = 16
 Array = npt.NDArray[np.float32]
 
 
-def default_root() -> Path:
-    """`$TUNESMITH_CACHE`, or `tunesmith/features` in the user's cache folder."""
+def cache_folder() -> Path:
+    """What runs share: `$TUNESMITH_CACHE`, or `tunesmith` in the user's cache folder."""
     named = os.environ.get("TUNESMITH_CACHE")
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(named) if named else base / "tunesmith" / "features"
+    return Path(named) if named else base / "tunesmith"
 
 
 @dataclass

@@ -67,16 +67,22 @@ class OptimizerSpec(ABC):
 
     Attributes:
         finds_rate: whether it finds the learning rate by itself.
+        fusible: whether its step can be one operation.
         schedule: the schedule it needs where the recipe names none; None leaves it to the adapter.
     """
 
     name: ClassVar[str]
     finds_rate: ClassVar[bool] = False
+    fusible: ClassVar[bool] = False
     schedule: ClassVar[str | None] = None
 
     @abstractmethod
-    def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        """The optimizer of parameter groups that carry their own `lr` and `weight_decay`."""
+    def build(self, groups: list[dict[str, Any]], fused: bool = False) -> torch.optim.Optimizer:
+        """The optimizer of parameter groups that carry their own `lr` and `weight_decay`.
+
+        Args:
+            fused: its step as one operation, where it is `fusible`.
+        """
 
     @abstractmethod
     def rate(self, adamw_rate: float) -> float:

@@ -10,7 +10,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -85,6 +85,11 @@ class Cost:
     predicting: Speed
     training: Speed
 
+    def faster(self, gain: float) -> Cost:
+        """The same where training passes run so many times faster."""
+        speed = Speed(self.training.overhead / gain, self.training.rate * gain)
+        return replace(self, training=speed)
+
 
 def measure(model: Model, task: Task, loader: Loader, device: torch.device, precision: Callable[[], AbstractContextManager[Any]]) -> Cost:
     """Count and time a few rows; weights, buffers and random states are as before afterwards.
@@ -98,20 +103,26 @@ def measure(model: Model, task: Task, loader: Loader, device: torch.device, prec
     short, long = order[len(order) // 4], order[(len(order) * 9) // 10]
     with _as_before(model):
         model.train()
-        few = [_batch(loader, [place, place], device) for place in (short, long)]
+        few = [batch_of(loader, [place, place], device) for place in (short, long)]
         pieces = [(2, int(loader.plan.sizes[place])) for place in (short, long)]
         forward = through(pieces[0], _operations(lambda: _predict(model, few[0])), pieces[1], _operations(lambda: _predict(model, few[1])))
         counted = [_counted(model, task, batch, precision) for batch in few]
         step = through(pieces[0], counted[0][0], pieces[1], counted[1][0])
         kept = through(pieces[0], counted[0][1], pieces[1], counted[1][1])
         frozen = _frozen_share(model, few[1])
-        once = _timed(lambda: _train(model, task, few[1], precision), device)
-        rows = int(np.clip(2 * SECONDS / max(once, 1e-6), 2, loader.plan.batch_size))
-        many = _batch(loader, [int(long)] * rows, device)
-        steps = _speed(pieces[1], once, rows, _timed(lambda: _train(model, task, many, precision), device), step)
-        alone = _timed(lambda: _predict(model, few[1]), device)
-        passes = _speed(pieces[1], alone, rows, _timed(lambda: _predict(model, many), device), forward)
+        once = timed(lambda: train_once(model, task, few[1], precision), device)
+        rows = int(np.clip(2 * SECONDS / max(once, 1e-6), 2, max(2, loader.plan.batch_size)))
+        many = batch_of(loader, [int(long)] * rows, device)
+        steps = _speed(pieces[1], once, rows, timed(lambda: train_once(model, task, many, precision), device), step)
+        alone = timed(lambda: _predict(model, few[1]), device)
+        passes = _speed(pieces[1], alone, rows, timed(lambda: _predict(model, many), device), forward)
     return Cost(forward, step, kept, frozen, passes, steps)
+
+
+def rows_for(cost: Cost, size: int, most: int) -> int:
+    """How many rows of a size make a training pass long enough to be timed."""
+    alone = cost.training.seconds(cost.step.at((2, size))) / 2
+    return int(np.clip(SECONDS / max(alone, 1e-6), 2, max(2, most)))
 
 
 def _speed(piece: Piece, few: float, rows: int, many: float, curve: Curve) -> Speed:
@@ -123,7 +134,8 @@ def _speed(piece: Piece, few: float, rows: int, many: float, curve: Curve) -> Sp
     return Speed(0.0, high / many)
 
 
-def _batch(loader: Loader, places: Sequence[int], device: torch.device) -> Batch:
+def batch_of(loader: Loader, places: Sequence[int], device: torch.device) -> Batch:
+    """A batch of rows, by their places in the plan, without augmentation."""
     batch: Batch = to_device(loader.collate([loader.examples[int(loader.plan.rows[place]), None] for place in places]), device)
     return batch
 
@@ -136,7 +148,8 @@ def _predict(model: Model, batch: Batch) -> None:
     model.train(training)
 
 
-def _train(model: Model, task: Task, batch: Batch, precision: Callable[[], AbstractContextManager[Any]]) -> None:
+def train_once(model: Model, task: Task, batch: Batch, precision: Callable[[], AbstractContextManager[Any]]) -> None:
+    """A forward and a backward pass; nothing is left of its gradients."""
     phase = task.phases[0]
     with precision():
         loss = task.loss(model, batch, phase)
@@ -165,7 +178,7 @@ def _counted(model: Model, task: Task, batch: Batch, precision: Callable[[], Abs
 
     def run() -> None:
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            _train(model, task, batch, precision)
+            train_once(model, task, batch, precision)
 
     return _operations(run), float(sum(kept.values()))
 
@@ -194,7 +207,7 @@ def _called(block: nn.Module) -> Iterator[nn.Module]:
         yield block
 
 
-def _timed(run: Callable[[], None], device: torch.device) -> float:
+def timed(run: Callable[[], None], device: torch.device) -> float:
     """Seconds of a run: the faster of two, after one that is not counted."""
     found = []
     for _ in range(3):

@@ -34,14 +34,15 @@ class AdamW(_Plain):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
 
     name: ClassVar[str] = "adamw"
+    fusible: ClassVar[bool] = True
     weight_decay: float = field(default=0.01, metadata={"help": "decay of matrices; biases and norms have none"})
     beta1: float = field(default=0.9, metadata={"help": "memory of the mean"})
     beta2: float = field(default=0.999, metadata={"help": "memory of the square"})
 
-    def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    def build(self, groups: list[dict[str, Any]], fused: bool = False) -> torch.optim.Optimizer:
         import torch
 
-        return torch.optim.AdamW(groups, betas=(self.beta1, self.beta2))
+        return torch.optim.AdamW(groups, betas=(self.beta1, self.beta2), fused=fused or None)
 
 
 @final
@@ -50,12 +51,13 @@ class Adam(_Plain):
     """Adam (Kingma and Ba 2015)."""
 
     name: ClassVar[str] = "adam"
+    fusible: ClassVar[bool] = True
     weight_decay: float = field(default=0.0, metadata={"help": "L2 penalty on matrices"})
 
-    def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    def build(self, groups: list[dict[str, Any]], fused: bool = False) -> torch.optim.Optimizer:
         import torch
 
-        return torch.optim.Adam(groups)
+        return torch.optim.Adam(groups, fused=fused or None)
 
 
 @final
@@ -64,15 +66,16 @@ class Sgd(_Plain):
     """Stochastic gradient descent with momentum."""
 
     name: ClassVar[str] = "sgd"
+    fusible: ClassVar[bool] = True
     factor: ClassVar[float] = 100.0
     weight_decay: float = field(default=1e-4, metadata={"help": "L2 penalty on matrices"})
     momentum: float = field(default=0.9, metadata={"help": "memory of the step"})
     nesterov: bool = field(default=True, metadata={"help": "look ahead"})
 
-    def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    def build(self, groups: list[dict[str, Any]], fused: bool = False) -> torch.optim.Optimizer:
         import torch
 
-        return torch.optim.SGD(groups, momentum=self.momentum, nesterov=self.nesterov and self.momentum > 0)
+        return torch.optim.SGD(groups, momentum=self.momentum, nesterov=self.nesterov and self.momentum > 0, fused=fused or None)
 
 
 @final
@@ -84,7 +87,7 @@ class Adafactor(_Plain):
     factor: ClassVar[float] = 10.0
     weight_decay: float = field(default=0.0, metadata={"help": "decay of matrices"})
 
-    def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    def build(self, groups: list[dict[str, Any]], fused: bool = False) -> torch.optim.Optimizer:
         import torch
 
         return torch.optim.Adafactor(groups)
@@ -99,7 +102,7 @@ class Lion(_Plain):
     factor: ClassVar[float] = 0.2
     weight_decay: float = field(default=0.05, metadata={"help": "decay of matrices"})
 
-    def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    def build(self, groups: list[dict[str, Any]], fused: bool = False) -> torch.optim.Optimizer:
         package = require("pytorch_optimizer", "the optimizer 'lion'")
         built: torch.optim.Optimizer = package.Lion(groups)
         return built
@@ -118,7 +121,7 @@ class Prodigy(_Plain):
     def rate(self, adamw_rate: float) -> float:
         return 1.0
 
-    def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    def build(self, groups: list[dict[str, Any]], fused: bool = False) -> torch.optim.Optimizer:
         package = require("pytorch_optimizer", "the optimizer 'prodigy'")
         for group in groups:  # it knows one rate only, common to all groups
             group["lr"] = 1.0
@@ -136,7 +139,7 @@ class ScheduleFree(_Plain):
     factor: ClassVar[float] = 2.0
     weight_decay: float = field(default=0.01, metadata={"help": "decay of matrices"})
 
-    def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    def build(self, groups: list[dict[str, Any]], fused: bool = False) -> torch.optim.Optimizer:
         package = require("pytorch_optimizer", "the optimizer 'schedule_free'")
         built: torch.optim.Optimizer = package.ScheduleFreeAdamW(groups)
         return built

@@ -32,7 +32,7 @@ from tunesmith.core.run import Run
 from tunesmith.data import prepare
 from tunesmith.data.infer import infer
 from tunesmith.data.prepare import Divided, Read
-from tunesmith.launch import console, outcome, training
+from tunesmith.launch import console, outcome, planning, training
 from tunesmith.launch.estimate import Estimate
 from tunesmith.launch.resolve import Parts, resolve
 from tunesmith.recipe import Recipe
@@ -82,7 +82,7 @@ def launch(recipe: Recipe, data: Any = None) -> Result | None:
     """
     deadline = _deadline(recipe)
     prepare_process(recipe.seed)
-    processes = training.processes()
+    processes = planning.processes()
     if processes.num_processes > 1:
         if recipe.out is None or data is not None:
             raise UsageError("several processes need data from files and a folder that all of them know: name it with --out")
@@ -116,7 +116,7 @@ def estimate(recipe: Recipe, data: Any = None) -> Estimate:
     prepare_process(recipe.seed)
     with tempfile.TemporaryDirectory(prefix="tunesmith-") as folder:
         ready = _prepared(recipe, data if data is not None else recipe.data.path, Run(Path(folder)))
-        return training.plan(ready.parts, ready.model, ready.was.table, ready.divided).expected
+        return planning.plan(ready.parts, ready.model, ready.was.table, ready.divided).expected
 
 
 @dataclass
@@ -222,7 +222,7 @@ def _restored(run: Run) -> tuple[Read, str | None]:
 def _run(run: Run, ready: _Ready, checkpoint: Path | None, deadline: float | None) -> Result | None:
     started = time.perf_counter()
     parts, was, divided = ready.parts, ready.was, ready.divided
-    main = training.processes().is_main_process
+    main = planning.processes().is_main_process
     if was.bad.total:
         if main:
             was.bad.write(run.bad_rows)
@@ -252,6 +252,7 @@ def _run(run: Run, ready: _Ready, checkpoint: Path | None, deadline: float | Non
         "constant": constant,
         "checks": [dataclasses.asdict(check) for check in checks],
         "expected": dataclasses.asdict(trained.expected),
+        "tuning": trained.tuning.plain(),
         "cost": outcome.cost(trained, time.perf_counter() - started),
         "data": {**{name: len(rows) for name, rows in divided.splits.items()}, "bad_rows": was.bad.total, "notes": was.table.notes},
         "backbone": trained.model.backbone.origin(),

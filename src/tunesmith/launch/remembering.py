@@ -11,7 +11,7 @@ import torch
 
 from tunesmith.core.contracts import Row
 from tunesmith.core.errors import OutputError
-from tunesmith.core.feature_store import FeatureStore, default_root
+from tunesmith.core.feature_store import FeatureStore, cache_folder
 from tunesmith.core.model import Model, to_device
 from tunesmith.core.run import Run
 from tunesmith.data.prepare import Divided
@@ -69,7 +69,7 @@ def _stand_in(run: Run, parts: Parts, model: Model, table: Table, divided: Divid
     needed = parts.adapter.penalties() is not None
     blocks = model.frozen_blocks()
     augmented = _augmented(parts, model)
-    root = run.work / "features" if training.feature_cache == "off" else default_root()
+    root = run.work / "features" if training.feature_cache == "off" else cache_folder() / "features"
     store = FeatureStore(root, computation(model, blocks), int(training.cache_gb * GB))
     found = Frozen(model.backbone, model._bare[0], blocks, store)
     model.eval()

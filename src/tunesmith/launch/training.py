@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from tunesmith import recipe as recipes
 from tunesmith.core import registry
-from tunesmith.core.errors import BackboneError, UsageError, require
+from tunesmith.core.errors import BackboneError, UsageError
 from tunesmith.core.files import write_text
 from tunesmith.core.fitting import Callback, Progress, Setup
 from tunesmith.core.model import Model, to_device
@@ -22,19 +20,16 @@ from tunesmith.core.run import Run
 from tunesmith.data.prepare import Divided
 from tunesmith.data.table import Table
 from tunesmith.engine import closed_form, lr_finder
-from tunesmith.engine import cost as costs
 from tunesmith.engine.averages import Ema
-from tunesmith.engine.batches import Examples, Loader, Plan, sizes_of
-from tunesmith.engine.groups import parameter_groups
+from tunesmith.engine.batches import Examples, Loader
 from tunesmith.engine.loop import Limits, Loop
 from tunesmith.evaluate import streaming
-from tunesmith.launch import console, estimate
+from tunesmith.launch import console
 from tunesmith.launch.estimate import Estimate
-from tunesmith.launch.remembering import remembering, wanted
+from tunesmith.launch.planning import Planned, accelerator, fewer_rows, groups, plan
+from tunesmith.launch.remembering import remembering
 from tunesmith.launch.resolve import Parts
-
-SHARE = 0.6
-"""Share of a time limit that computing what is frozen may take."""
+from tunesmith.launch.tuning import Tuning
 
 
 @dataclass
@@ -52,6 +47,7 @@ class Trained:
     monitor: tuple[str, str]
     device: torch.device
     expected: Estimate
+    tuning: Tuning
 
 
 def build(parts: Parts) -> Model:
@@ -91,31 +87,6 @@ def check_features(model: Model, table: Table, divided: Divided) -> None:
         )
 
 
-@dataclass
-class Planned:
-    """All that training needs, and what it will take."""
-
-    accelerator: Any
-    loader: Loader
-    remembers: bool
-    expected: Estimate
-
-
-def plan(parts: Parts, model: Model, table: Table, divided: Divided) -> Planned:
-    """Put the model on its device, see what a few rows cost, and batch the rows so that the pieces fit memory."""
-    accelerator = _accelerator(parts.recipe.training.precision)
-    model.to(accelerator.device)
-    loader = _loader(parts, model, table, divided, accelerator)
-    cost = costs.measure(model, parts.task, loader, accelerator.device, accelerator.autocast)
-    assert parts.recipe.training.memory_gb is not None
-    a_unit = cost.kept.base + cost.kept.slope * float(loader.plan.sizes.max())  # bytes kept by each unit of a row's size
-    budget = int(parts.recipe.training.memory_gb * estimate.GB / a_unit) if a_unit > 0 else 0
-    loader = dataclasses.replace(loader, plan=dataclasses.replace(loader.plan, budget=max(budget, 1) if a_unit > 0 else 0))
-    processes = accelerator.num_processes
-    remembers = wanted(parts, model, cost.frozen, processes)
-    return Planned(accelerator, loader, remembers, estimate.expected(parts, model, cost, loader.plan, divided, remembers, processes))
-
-
 def train(
     run: Run, parts: Parts, model: Model, table: Table, divided: Divided, checkpoint: Path | None, deadline: float | None = None
 ) -> Trained:
@@ -131,21 +102,23 @@ def train(
         deadline: when the whole run is to have ended, by `time.monotonic`; None for whenever it has.
     """
     recipe = parts.recipe
-    planned = plan(parts, model, table, divided)
-    accelerator = planned.accelerator
+    planned = plan(parts, model, table, divided, run.work / "tuning.json")
+    if parts.recipe.training.precision is None:  # so that a resumed or repeated run takes the same
+        _write_training(run, parts, precision=planned.precision)
+    own = accelerator(parts.recipe.training.precision)
     before, names = model.fingerprints(), set(model.trainable())
     trainable = sum(p.numel() for p in model.trainable().values())
-    console.say(f"{planned.expected.line()} ({accelerator.device})")
+    planned.tell()
     if deadline is not None:
         deadline -= planned.expected.after_seconds
-        _fewer_rows(planned, divided, deadline - time.monotonic())
+        fewer_rows(planned, divided, deadline - time.monotonic())
     assert recipe.training.monitor is not None
     monitor = (recipe.training.monitor, parts.task.directions()[recipe.training.monitor])
-    with remembering(run, parts, model, table, divided, accelerator.device, planned.remembers):
-        progress, after = _fit(run, parts, model, table, divided, planned, monitor, checkpoint, deadline)
+    with planned.on(), remembering(run, parts, model, table, divided, own.device, planned.remembers):
+        progress, after = _fit(run, parts, model, table, divided, planned, own, monitor, checkpoint, deadline)
     if progress.stop:
         console.say(f"stopped early: {progress.stop}")
-    accelerator.wait_for_everyone()
+    own.wait_for_everyone()
     best = next(item for item in progress.history if item["step"] == progress.best_step)
     model.eval()
     return Trained(
@@ -158,24 +131,16 @@ def train(
         may_rest={name for name in names if parts.adapter.may_rest(name)},
         trainable=trainable,
         monitor=monitor,
-        device=accelerator.device,
+        device=own.device,
         expected=planned.expected,
+        tuning=planned.tuning,
     )
 
 
-def _fewer_rows(planned: Planned, divided: Divided, left: float) -> None:
-    """Leave training rows out where computing what is frozen would take most of the time that is left."""
-    needed = planned.expected.features_seconds
-    if needed <= SHARE * left:
-        return
-    rows = divided.splits["train"]
-    kept = max(planned.loader.plan.batch_size, int(len(rows) * SHARE * max(left, 0.0) / needed))
-    if kept < len(rows):
-        places = np.sort(np.random.default_rng(planned.loader.plan.seed).permutation(len(rows))[:kept])
-        divided.splits["train"] = rows[places]
-        smaller = dataclasses.replace(planned.loader.plan, rows=rows[places], sizes=planned.loader.plan.sizes[places])
-        planned.loader = dataclasses.replace(planned.loader, plan=smaller)
-        console.say(f"time limit: {kept:,} of {len(rows):,} training rows are used, as all of them would take {estimate.spoken(needed)}")
+def _write_training(run: Run, parts: Parts, **changes: Any) -> None:
+    """Change the recipe of training, and write it."""
+    parts.recipe = dataclasses.replace(parts.recipe, training=dataclasses.replace(parts.recipe.training, **changes))
+    write_text(run.recipe, recipes.to_yaml(dataclasses.replace(parts.recipe, out=None)))
 
 
 def _fit(
@@ -185,6 +150,7 @@ def _fit(
     table: Table,
     divided: Divided,
     planned: Planned,
+    accelerator: Any,
     monitor: tuple[str, str],
     checkpoint: Path | None,
     deadline: float | None,
@@ -195,7 +161,6 @@ def _fit(
         rows = ((int(n), table[int(n)]) for n in divided.splits["validation"])
         return streaming.evaluate(model, parts.task, rows, divided.targets.__getitem__)
 
-    accelerator = planned.accelerator
     loader = dataclasses.replace(planned.loader, examples=Examples(table, divided.targets, model.backbone))
     callbacks = [_tracker(name, run) for name in parts.recipe.trackers]
     penalties = parts.adapter.penalties()
@@ -206,7 +171,7 @@ def _fit(
         whole = {**everything["inputs"], **everything}
         run.checkpoints.mkdir(parents=True, exist_ok=True)
         return closed_form.fit(model, parts.task, whole, penalties, evaluate, monitor, run.checkpoints, callbacks)
-    setup = _setup(parts, model, loader, accelerator)
+    setup = _setup(parts, model, loader, accelerator, planned.fused)
     recipe = parts.recipe
     if recipe.training.find_lr and checkpoint is None:
         recipe = _with_found_rate(run, parts, setup, accelerator)
@@ -233,23 +198,6 @@ def _fit(
     return loop.run(len(loader.plan), checkpoint), loop.ended
 
 
-def processes() -> Any:
-    """This process among those that run the recipe."""
-    return require("accelerate", "training").PartialState(**_on_processors())
-
-
-def _on_processors() -> dict[str, bool]:
-    """What accelerate must be told to use several processes where there is no accelerator: by itself it sees only one."""
-    return {"cpu": True} if "LOCAL_RANK" in os.environ and not torch.accelerator.is_available() else {}
-
-
-def _accelerator(precision: str) -> Any:
-    accelerate = require("accelerate", "training")
-    if precision == "fp16" and not torch.cuda.is_available():
-        raise UsageError("--precision fp16 needs a GPU; on a processor use fp32 (fastest on most) or bf16")
-    return accelerate.Accelerator(mixed_precision="no" if precision == "fp32" else precision, **_on_processors())
-
-
 def _tell_origin(parts: Parts) -> None:
     whole = parts.backbone.origin()
     for origin in whole.get("parts", {"": whole}).values():
@@ -264,29 +212,9 @@ def _tell_origin(parts: Parts) -> None:
         console.say(told)
 
 
-def _loader(parts: Parts, model: Model, table: Table, divided: Divided, accelerator: Any) -> Loader:
-    recipe = parts.recipe
-    rows = divided.splits["train"]
-    sizes = sizes_of(table, rows, model.backbone)
-    world = accelerator.num_processes
-    plan = Plan(rows, sizes, recipe.training.batch_size, recipe.training.accumulate * world, recipe.seed, processes=world)
-    examples = Examples(table, divided.targets, model.backbone)
-    augment = recipe.training.augment and parts.backbone.augments
-    place = (accelerator.process_index, world)
-    return Loader(plan, examples, parts.task, augment, recipe.training.workers, place, recipe.training.views)
-
-
-def _setup(parts: Parts, model: Model, loader: Loader, accelerator: Any) -> Setup:
+def _setup(parts: Parts, model: Model, loader: Loader, accelerator: Any, fused: bool) -> Setup:
     recipe, task = parts.recipe, parts.task
-    assert recipe.training.lr is not None and recipe.training.head_lr is not None
-    groups = parameter_groups(
-        model,
-        lr=recipe.training.lr,
-        head_lr=recipe.training.head_lr,
-        layer_decay=recipe.training.layer_decay,
-        weight_decay=float(parts.optimizer.settings().get("weight_decay", 0.0)),
-    )
-    raw = parts.optimizer.build(groups)
+    raw = parts.optimizer.build(groups(parts, model), fused=fused)
     averages = [found] if (found := parts.optimizer.average(raw)) else []
     if recipe.training.ema:
         averages.append(Ema(model.trainable(), recipe.training.ema))
@@ -317,11 +245,7 @@ def _with_found_rate(run: Run, parts: Parts, setup: Setup, accelerator: Any) -> 
         for group in optimizer.param_groups:
             group["base_lr"] *= rate / largest
     scale = rate / max(old, parts.recipe.training.head_lr or old)
-    training = dataclasses.replace(
-        parts.recipe.training, lr=old * scale, head_lr=(parts.recipe.training.head_lr or old) * scale, find_lr=False
-    )
-    parts.recipe = dataclasses.replace(parts.recipe, training=training)
-    write_text(run.recipe, recipes.to_yaml(dataclasses.replace(parts.recipe, out=None)))
+    _write_training(run, parts, lr=old * scale, head_lr=(parts.recipe.training.head_lr or old) * scale, find_lr=False)
     return parts.recipe
 
 

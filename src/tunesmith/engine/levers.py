@@ -1,0 +1,222 @@
+"""Ways to make a step faster that do not change what is learned, each tried on the machine at hand before it is taken.
+
+A lever is on within its `on` context. A trial times passes with and without it in turn (A B A B), because machines are shared.
+"""
+
+from __future__ import annotations
+
+import copy
+import statistics
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import torch
+from torch import nn
+
+from tunesmith.core.contracts import Batch, Task
+from tunesmith.core.fitting import OptimizerSpec
+from tunesmith.core.model import Model
+from tunesmith.engine.cost import timed, train_once
+
+GAIN = 1.05
+"""How much faster a pass must become for a lever to be taken: less cannot be told from noise."""
+
+LOSS = 0.02
+"""By what share a lever may change the loss of a pass."""
+
+Precision = Callable[[], AbstractContextManager[Any]]
+
+
+def precision_of(name: str | None, device: torch.device) -> Precision:
+    """The context in which a forward pass runs in a number format."""
+    kinds = {"bf16": torch.bfloat16, "fp16": torch.float16}
+    return (lambda: torch.autocast(device.type, kinds[name])) if name in kinds else nullcontext
+
+
+@dataclass
+class Bench:
+    """What a lever is tried on."""
+
+    model: Model
+    task: Task
+    batch: Batch
+    device: torch.device
+    optimizer: OptimizerSpec
+    groups: list[dict[str, Any]]
+    precision: Precision = nullcontext
+
+    def seconds(self) -> float:
+        """Of a forward and backward pass."""
+        return timed(lambda: train_once(self.model, self.task, self.batch, self.precision), self.device)
+
+    def loss(self) -> float:
+        """Of the batch, without random layers."""
+        training = self.model.training
+        self.model.eval()
+        with torch.no_grad(), self.precision():
+            value = float(self.task.loss(self.model, self.batch, self.task.phases[0]))
+        self.model.train(training)
+        return value
+
+
+class Lever(ABC):
+    """A way to make a step faster.
+
+    Attributes:
+        passes: about how many passes a trial takes.
+    """
+
+    name: ClassVar[str]
+    passes: ClassVar[int] = 12
+
+    @abstractmethod
+    def fits(self, bench: Bench) -> bool:
+        """Whether there is anything to gain from it here."""
+
+    @abstractmethod
+    def on(self, bench: Bench) -> AbstractContextManager[None]:
+        """On within the context, as before after it."""
+
+    def gain(self, bench: Bench) -> float:
+        """How many times faster a step is with it; 0 where it changes the loss."""
+        plain = bench.loss()
+        ratios = []
+        for _ in range(2):
+            without = bench.seconds()
+            with self.on(bench):
+                if abs(bench.loss() - plain) > LOSS * abs(plain):
+                    return 0.0
+                ratios.append(without / bench.seconds())
+        return statistics.fmean(ratios)
+
+
+@final
+@dataclass(frozen=True)
+class Threads(Lever):
+    """Another number of threads within an operation."""
+
+    name: ClassVar[str] = "threads"
+    count: int
+
+    def fits(self, bench: Bench) -> bool:
+        return bench.device.type == "cpu" and self.count != torch.get_num_threads()
+
+    @contextmanager
+    def on(self, bench: Bench) -> Iterator[None]:
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.count)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+
+@final
+@dataclass(frozen=True)
+class ChannelsLast(Lever):
+    """Pictures and filters with their channels side by side in memory."""
+
+    name: ClassVar[str] = "channels_last"
+
+    def fits(self, bench: Bench) -> bool:
+        return any(isinstance(module, nn.Conv2d) for module in bench.model.network.modules())
+
+    @contextmanager
+    def on(self, bench: Bench) -> Iterator[None]:
+        _lay_out(bench.model, torch.channels_last)
+        try:
+            yield
+        finally:
+            _lay_out(bench.model, torch.contiguous_format)
+
+
+def _lay_out(model: Model, form: torch.memory_format) -> None:
+    for parameter in model.network.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=form)
+
+
+@final
+@dataclass(frozen=True)
+class Bf16(Lever):
+    """Forward passes in bfloat16 where that is as good (autocast)."""
+
+    name: ClassVar[str] = "bf16"
+
+    def fits(self, bench: Bench) -> bool:
+        return bench.precision is nullcontext
+
+    @contextmanager
+    def on(self, bench: Bench) -> Iterator[None]:
+        before, bench.precision = bench.precision, precision_of("bf16", bench.device)
+        try:
+            yield
+        finally:
+            bench.precision = before
+
+
+@final
+@dataclass(frozen=True)
+class Compiled(Lever):
+    """The network compiled by torch.compile, for batches of any shape."""
+
+    name: ClassVar[str] = "compile"
+    passes: ClassVar[int] = 150
+
+    def fits(self, bench: Bench) -> bool:
+        return True
+
+    @contextmanager
+    def on(self, bench: Bench) -> Iterator[None]:
+        bench.model.network.compile(dynamic=True)
+        try:
+            yield
+        finally:
+            bench.model.network._compiled_call_impl = None
+
+
+@final
+@dataclass(frozen=True)
+class Fused(Lever):
+    """The optimizer's step as one operation."""
+
+    name: ClassVar[str] = "fused"
+    passes: ClassVar[int] = 3
+
+    def fits(self, bench: Bench) -> bool:
+        return bench.optimizer.fusible
+
+    def on(self, bench: Bench) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def gain(self, bench: Bench) -> float:
+        step = bench.seconds()
+        plain, fused = (timed(self._stepping(bench, how), bench.device) for how in (False, True))
+        return (step + plain) / (step + fused)
+
+    @staticmethod
+    def _stepping(bench: Bench, fused: bool) -> Callable[[], None]:
+        groups = [{**group, "params": [copy.deepcopy(p.detach()).requires_grad_() for p in group["params"]]} for group in bench.groups]
+        for group in groups:
+            for parameter in group["params"]:
+                parameter.grad = torch.ones_like(parameter)
+        optimizer = bench.optimizer.build(groups, fused=fused)
+        return lambda: optimizer.step() and None
+
+
+def candidates(device: torch.device, cores: int) -> list[Lever]:
+    """The levers there are, cheap ones first."""
+    counts = sorted({1, max(1, cores // 2), cores}) if device.type == "cpu" else []
+    return [*(Threads(count) for count in counts), Fused(), ChannelsLast(), Bf16(), Compiled()]
+
+
+@contextmanager
+def pulled(levers: list[Lever], bench: Bench) -> Iterator[None]:
+    """All these levers at once."""
+    with ExitStack() as stack:
+        for lever in levers:
+            stack.enter_context(lever.on(bench))
+        yield

@@ -1,0 +1,172 @@
+"""What a run will do and take, settled before it trains: batches that fit memory, levers that pay, and an estimate.
+
+a few rows --engine/cost.py--> Cost --> pieces of a batch, and the estimate
+                                    --> launch/tuning.py --> levers --> a better estimate
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tunesmith.core.errors import UsageError, require
+from tunesmith.core.model import Model
+from tunesmith.data.prepare import Divided
+from tunesmith.data.table import Table
+from tunesmith.engine import cost as costs
+from tunesmith.engine.batches import Examples, Loader, Plan, sizes_of
+from tunesmith.engine.cost import Cost
+from tunesmith.engine.groups import parameter_groups
+from tunesmith.engine.levers import Bench, precision_of, pulled
+from tunesmith.launch import console, estimate, tuning
+from tunesmith.launch.estimate import GB, Estimate
+from tunesmith.launch.remembering import wanted
+from tunesmith.launch.resolve import Parts
+from tunesmith.launch.tuning import Tuning
+
+SHARE = 0.6
+"""Share of a time limit that computing what is frozen may take."""
+
+
+@dataclass
+class Planned:
+    """All that training needs, and what it will take."""
+
+    bench: Bench
+    loader: Loader
+    remembers: bool
+    tuning: Tuning
+    expected: Estimate
+
+    @property
+    def precision(self) -> str:
+        """Number format of the forward pass."""
+        return "bf16" if self._takes("bf16") else "fp32"
+
+    @property
+    def fused(self) -> bool:
+        """Whether the optimizer's step is one operation."""
+        return self._takes("fused")
+
+    def _takes(self, name: str) -> bool:
+        return any(lever.name == name for lever in self.tuning.levers)
+
+    def on(self) -> AbstractContextManager[None]:
+        """The levers that were chosen, within a context."""
+        return pulled(self.tuning.levers, self.bench)
+
+    def tell(self) -> None:
+        """The estimate and the levers, for people."""
+        console.say(f"{self.expected.line()} ({self.bench.device})")
+        if self.tuning.tried or self.tuning.left_out:
+            console.say(self.tuning.line())
+
+
+def plan(parts: Parts, model: Model, table: Table, divided: Divided, keep: Path | None = None) -> Planned:
+    """Put the model on its device, see what a few rows cost, batch the rows so that the pieces fit memory, and tune.
+
+    Args:
+        parts: with a recipe without gaps.
+        model: with its adapter.
+        table: the rows.
+        divided: which rows train.
+        keep: file that keeps the run's choice of levers.
+    """
+    training = parts.recipe.training
+    state = processes()
+    model.to(state.device)
+    loader = _loader(parts, model, table, divided, state)
+    precision = precision_of(training.precision, state.device)
+    cost = costs.measure(model, parts.task, loader, state.device, precision)
+    loader = dataclasses.replace(loader, plan=dataclasses.replace(loader.plan, budget=_budget(cost, loader, training.memory_gb or 1.0)))
+    remembers = wanted(parts, model, cost.frozen, state.num_processes)
+
+    def expected(cost: Cost) -> Estimate:
+        return estimate.expected(parts, model, cost, loader.plan, divided, remembers, state.num_processes)
+
+    bench = Bench(model, parts.task, _typical(loader, cost, state.device), state.device, parts.optimizer, groups(parts, model), precision)
+    # with nothing but a head to train there are no steps worth the name, and several processes would not choose alike
+    mode = training.tuning if state.num_processes == 1 and model.frozen_blocks() is not None else "off"
+    first = expected(cost)
+    found = tuning.tune(bench, loader, mode, first.epochs * first.epoch_seconds, keep)
+    if remembers:  # a compiled network would not see that frozen blocks answer from memory
+        found = dataclasses.replace(found, levers=[lever for lever in found.levers if lever.name != "compile"])
+    return Planned(bench, dataclasses.replace(loader, workers=found.workers), remembers, found, expected(cost.faster(found.gain)))
+
+
+def _budget(cost: Cost, loader: Loader, memory_gb: float) -> int:
+    """Work of the largest piece whose forward pass keeps no more than so many GB; 0 where it keeps next to nothing."""
+    a_unit = cost.kept.base + cost.kept.slope * float(loader.plan.sizes.max())  # bytes for each unit of a row's size
+    return max(1, int(memory_gb * GB / a_unit)) if a_unit > 1 else 0
+
+
+def _typical(loader: Loader, cost: Cost, device: Any) -> Any:
+    """A batch of rows of middling size, of which a pass takes long enough to be timed."""
+    order = np.argsort(loader.plan.sizes, kind="stable")
+    middle = len(order) // 2
+    count = costs.rows_for(cost, int(loader.plan.sizes[order[middle]]), loader.plan.batch_size)
+    places = order[max(0, middle - count // 2) :][:count]
+    return costs.batch_of(loader, places.tolist(), device)
+
+
+def fewer_rows(planned: Planned, divided: Divided, left: float) -> None:
+    """Leave training rows out where computing what is frozen would take most of the seconds that are left."""
+    needed = planned.expected.features_seconds
+    rows, old = divided.splits["train"], planned.loader.plan
+    kept = max(old.batch_size, int(len(rows) * SHARE * max(left, 0.0) / needed)) if needed > SHARE * left else len(rows)
+    if kept < len(rows):
+        places = np.sort(np.random.default_rng(old.seed).permutation(len(rows))[:kept])
+        divided.splits["train"] = rows[places]
+        planned.loader = dataclasses.replace(planned.loader, plan=dataclasses.replace(old, rows=rows[places], sizes=old.sizes[places]))
+        console.say(f"time limit: {kept:,} of {len(rows):,} training rows are used, as all of them would take {estimate.spoken(needed)}")
+
+
+def groups(parts: Parts, model: Model) -> list[dict[str, Any]]:
+    """Parameter groups of a recipe without gaps."""
+    training = parts.recipe.training
+    assert training.lr is not None and training.head_lr is not None
+    return parameter_groups(
+        model,
+        lr=training.lr,
+        head_lr=training.head_lr,
+        layer_decay=training.layer_decay,
+        weight_decay=float(parts.optimizer.settings().get("weight_decay", 0.0)),
+    )
+
+
+def _loader(parts: Parts, model: Model, table: Table, divided: Divided, state: Any) -> Loader:
+    recipe = parts.recipe
+    rows = divided.splits["train"]
+    world = state.num_processes
+    sizes = sizes_of(table, rows, model.backbone)
+    batches = Plan(rows, sizes, recipe.training.batch_size, recipe.training.accumulate * world, recipe.seed, processes=world)
+    examples = Examples(table, divided.targets, model.backbone)
+    augment = recipe.training.augment and parts.backbone.augments
+    place = (state.process_index, world)
+    return Loader(batches, examples, parts.task, augment, recipe.training.workers, place, recipe.training.views)
+
+
+def processes() -> Any:
+    """This process among those that run the recipe."""
+    return require("accelerate", "training").PartialState(**_on_processors())
+
+
+def accelerator(precision: str | None) -> Any:
+    """accelerate's, for a number format."""
+    accelerate = require("accelerate", "training")
+    if precision == "fp16" and not accelerate.PartialState(**_on_processors()).device.type == "cuda":
+        raise UsageError("--precision fp16 needs a GPU; on a processor use fp32 (fastest on most) or bf16")
+    return accelerate.Accelerator(mixed_precision="no" if precision in (None, "fp32") else precision, **_on_processors())
+
+
+def _on_processors() -> dict[str, bool]:
+    """What accelerate must be told to use several processes where there is no accelerator: by itself it sees only one."""
+    import torch
+
+    return {"cpu": True} if "LOCAL_RANK" in os.environ and not torch.accelerator.is_available() else {}
