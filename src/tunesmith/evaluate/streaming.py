@@ -9,14 +9,14 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, TypeVar
-
-import torch
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tunesmith.core.contracts import Batch, Metrics, Prediction, Row, Task
 from tunesmith.core.errors import require
 from tunesmith.core.files import atomic
-from tunesmith.core.model import Model, to_device
+
+if TYPE_CHECKING:
+    from tunesmith.core.model import Model
 
 WINDOW = 16  # batches
 
@@ -38,6 +38,10 @@ def predict(model: Model, task: Task, rows: Iterable[tuple[T, Row]], batch_size:
 
 
 def _window(model: Model, task: Task, window: list[tuple[T, Row]], batch_size: int) -> list[tuple[T, Row, Prediction]]:
+    import torch
+
+    from tunesmith.core.model import to_device
+
     device = next(model.parameters()).device
     order = sorted(range(len(window)), key=lambda i: -model.backbone.size_of_row(window[i][1]))
     found: list[Prediction] = [{} for _ in window]
@@ -48,7 +52,8 @@ def _window(model: Model, task: Task, window: list[tuple[T, Row]], batch_size: i
             chosen = order[start : start + batch_size]
             inputs = model.backbone.collate([model.backbone.encode(window[i][1]) for i in chosen])
             batch: Batch = {"inputs": to_device(inputs, device)}
-            for i, prediction in zip(chosen, task.decode(model(batch)), strict=True):
+            outputs = model(batch).float().cpu().numpy()
+            for i, prediction in zip(chosen, task.decode(outputs), strict=True):
                 found[i] = prediction
     model.train(before)
     return [(key, row, prediction) for (key, row), prediction in zip(window, found, strict=True)]
