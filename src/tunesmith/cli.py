@@ -181,8 +181,7 @@ def _finish(result: Any, options: argparse.Namespace, allowed: bool) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    # on a busy machine the threads of numpy's OpenBLAS wait for each other longer than they save on a few texts; torch has its own
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    _keep_numpy_on_one_thread()
     from tunesmith.launch import verbs
 
     if not options.input and not options.text:
@@ -190,7 +189,13 @@ def _predict(options: argparse.Namespace) -> int:
     return verbs.predict(options.bundle, options.input, options.text, options.out, options.json, options.runtime)
 
 
+def _keep_numpy_on_one_thread() -> None:
+    """On a busy machine the threads of OpenBLAS wait for each other longer than they save on a few texts; torch has its own."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 def _evaluate(options: argparse.Namespace) -> int:
+    _keep_numpy_on_one_thread()
     from tunesmith.launch import verbs
 
     return verbs.evaluate(options.bundle, options.data, options.json)
