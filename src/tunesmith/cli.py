@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -73,6 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("input", nargs="*", help="tables, pictures, or folders of pictures")
     predict.add_argument("--text", action="append", default=[], help="a text to predict (can be given again)")
     predict.add_argument("--out", metavar="FILE", help="write predictions here (.parquet, .csv or .jsonl)")
+    predict.add_argument(
+        "--runtime", choices=("auto", "torch", "numpy"), default="auto", help="auto is numpy for a few texts where it can be, else torch"
+    )
 
     evaluate = _verb(verbs, "evaluate", _evaluate, "score a bundle on labelled data")
     evaluate.add_argument("bundle", help="folder of the bundle")
@@ -194,14 +198,21 @@ def _finish(result: Any, options: argparse.Namespace, allowed: bool) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
+    _keep_numpy_on_one_thread()
     from tunesmith.launch import verbs
 
     if not options.input and not options.text:
         raise UsageError("nothing to predict: give tables or pictures, or --text TEXT")
-    return verbs.predict(options.bundle, options.input, options.text, options.out, options.json)
+    return verbs.predict(options.bundle, options.input, options.text, options.out, options.json, options.runtime)
+
+
+def _keep_numpy_on_one_thread() -> None:
+    """On a busy machine the threads of OpenBLAS wait for each other longer than they save on a few texts; torch has its own."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    _keep_numpy_on_one_thread()
     from tunesmith.launch import verbs
 
     return verbs.evaluate(options.bundle, options.data, options.json)

@@ -51,13 +51,13 @@ def test_gradient_reaches_head_and_network(made: Case) -> None:
 
 
 def test_predictions_are_plain_json(made: Case) -> None:
-    found = made.task.decode(made.outputs())
+    found = made.task.decode(made.outputs().numpy())
     assert len(found) == len(made.rows)
     assert plain(found) == found
 
 
 def test_metrics_take_predictions_in_any_pieces(made: Case) -> None:
-    found = made.task.decode(made.outputs())
+    found = made.task.decode(made.outputs().numpy())
     whole, pieces = made.task.metrics(), made.task.metrics()
     whole.update(found, made.targets)
     for i in range(0, len(found), 5):
@@ -87,7 +87,7 @@ def test_baseline_is_scored(made: Case) -> None:
 
 
 def test_rows_are_shown_to_people(made: Case) -> None:
-    found = made.task.decode(made.outputs())
+    found = made.task.decode(made.outputs().numpy())
     for row, prediction, target in zip(made.rows, found, made.targets, strict=True):
         line = made.task.render(row, prediction, target)
         assert line
@@ -110,7 +110,7 @@ def test_synthetic_rows_can_be_learned(name: str, tiny: str, checkpoints: Path) 
         optimizer.step()
         optimizer.zero_grad()
     learned, constant = made.task.metrics(), made.task.metrics()
-    learned.update(made.task.decode(made.outputs()), made.targets)
+    learned.update(made.task.decode(made.outputs().numpy()), made.targets)
     constant.update([made.task.baseline(made.raws)] * len(made.targets), made.targets)
     sign = 1 if direction == "max" else -1
     assert sign * learned.compute()[monitor] > sign * constant.compute()[monitor]

@@ -73,7 +73,7 @@ def test_error_is_taken_on_the_standardised_scale(logits: torch.Tensor, name: An
     standard = torch.tensor((np.array(raws) - np.mean(raws)) / np.std(raws), dtype=torch.float32)
     loss = F.mse_loss if name == "squared" else F.huber_loss
     assert mean_loss(task, logits[:, :1], raws) == pytest.approx(float(loss(logits[:, 0], standard)), rel=1e-4)
-    back = [prediction["value"] for prediction in task.decode(standard[:, None])]
+    back = [prediction["value"] for prediction in task.decode(standard[:, None].numpy())]
     assert back == pytest.approx(raws, abs=1e-2)
 
 
@@ -87,7 +87,7 @@ def test_half_precision_outputs_lose_nothing_in_the_loss(logits: torch.Tensor) -
 
 def test_predictions_of_a_class(logits: torch.Tensor) -> None:
     task = Classification().fit(LABELS)
-    found = task.decode(logits)
+    found = task.decode(logits.numpy())
     probabilities = logits.double().softmax(-1).numpy()
     assert [item["label"] for item in found] == ["abc"[i] for i in probabilities.argmax(1)]
     assert [item["probability"] for item in found] == pytest.approx(probabilities.max(1).tolist())
@@ -97,7 +97,7 @@ def test_predictions_of_a_class(logits: torch.Tensor) -> None:
 
 def test_predictions_of_several_labels(logits: torch.Tensor) -> None:
     task = Multilabel(threshold=0.7).fit([("x", "y", "z")])
-    for item, row in zip(task.decode(logits), logits.double().sigmoid().tolist(), strict=True):
+    for item, row in zip(task.decode(logits.numpy()), logits.double().sigmoid().tolist(), strict=True):
         assert list(item["probabilities"].values()) == pytest.approx(row)
         assert item["labels"] == [label for label, p in zip("xyz", row, strict=True) if p >= 0.7]
 
@@ -155,7 +155,7 @@ def test_numbers() -> None:
 def test_a_hidden_layer_and_dropout_stand_in_the_head() -> None:
     from tunesmith.core.contracts import Features
     from tunesmith.core.errors import BackboneError
-    from tunesmith.tasks._pooled import PooledHead
+    from tunesmith.tasks._head import PooledHead
 
     torch.manual_seed(0)
     head = PooledHead(width=6, outputs=2, dropout=0.5, hidden=4).eval()
@@ -168,3 +168,32 @@ def test_a_hidden_layer_and_dropout_stand_in_the_head() -> None:
     assert not torch.equal(head(Features(pooled=pooled)), head(Features(pooled=pooled)))
     with pytest.raises(BackboneError, match="pooled"):
         head(Features())
+
+
+@pytest.mark.parametrize("hidden", [0, 4])
+def test_the_head_in_numpy_is_the_head_in_torch(hidden: int) -> None:
+    from tunesmith.core.contracts import Features
+    from tunesmith.tasks._head import PooledHead
+
+    torch.manual_seed(0)
+    head = PooledHead(width=6, outputs=3, hidden=hidden).eval()
+    nn.init.normal_(head.out.weight)
+    nn.init.normal_(head.out.bias)
+    weights = {name: tensor.numpy() for name, tensor in head.state_dict().items()}
+    pooled = 3 * torch.randn(5, 6)
+    light = Classification(classes=("a", "b", "c"), hidden=hidden).light_head(weights)
+    assert light is not None
+    found = light(pooled.numpy())
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, head(Features(pooled=pooled)).detach().numpy(), rtol=1e-5, atol=1e-5)
+    assert Classification(classes=("a", "b"), hidden=hidden).light_head(weights) is None
+    assert Classification(classes=("a", "b", "c"), hidden=4 - hidden).light_head(weights) is None
+    assert Regression(hidden=hidden).light_head(weights) is None
+
+
+def test_decoding_survives_outputs_of_any_size() -> None:
+    logits = np.array([[1000.0, -1000.0, 0.0], [-3e38, 3e38, 3e38]], np.float32)
+    told = Classification(classes=("a", "b", "c")).decode(logits)
+    assert [list(item["probabilities"].values()) for item in told] == [[1, 0, 0], [0, 0.5, 0.5]]
+    both = Multilabel(classes=("a", "b", "c")).decode(logits)
+    assert [list(item["probabilities"].values()) for item in both] == [[1, 0, 0.5], [0, 1, 1]]

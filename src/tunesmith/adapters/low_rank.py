@@ -15,9 +15,11 @@ from tunesmith.core.contracts import Defaults
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     import torch
 
+    from tunesmith.core.arrays import Arrays
     from tunesmith.core.model import Model
 
 
@@ -66,6 +68,11 @@ class Lora(PeftAdapter):
             use_dora=self.decomposed,
             init_lora_weights=True if self.start == "zero" else "pissa",
         )
+
+    def fold(self, weights: Arrays, folder: Path) -> Arrays | None:
+        from tunesmith.adapters import _fold
+
+        return _fold.low_rank(weights, folder)
 
 
 @final

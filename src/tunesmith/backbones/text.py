@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import torch
     from torch import nn
+
+    from tunesmith.core.arrays import Arrays, Floats
 
 Mode = Literal["mean", "cls", "last"]
 
@@ -153,10 +155,13 @@ class Text(Backbone):
     def _text(self, row: Row) -> list[str]:
         return [str(row[c]) for c in self.columns if row.get(c) is not None and str(row[c]).strip()]
 
-    def check(self, row: Row) -> str | None:
-        texts = self._text(row)
-        if not texts:
+    def usable(self, row: Row) -> None:
+        if not self._text(row):
             raise RowError("the text is empty", ", ".join(self.columns))
+
+    def check(self, row: Row) -> str | None:
+        self.usable(row)
+        texts = self._text(row)
         # a token is at least a byte, and four special ones are the most; so short texts need not be tokenized
         if sum(len(text.encode()) for text in texts) + 4 > self.length:
             given = self.encode(row)["text"]
@@ -166,9 +171,8 @@ class Text(Backbone):
         return None
 
     def encode(self, row: Row, rng: Random | None = None) -> Encoded:
+        self.usable(row)
         texts = self._text(row)
-        if not texts:
-            raise RowError("the text is empty", ", ".join(self.columns))
         if len(self.columns) == 2:  # where one column is empty, so is the second segment
             return {"text": [texts[0], texts[1] if len(texts) > 1 else ""]}
         return {"text": ["\n".join(texts)]}
@@ -196,6 +200,26 @@ class Text(Backbone):
         if tokens.shape[1] > mask.shape[1]:  # prompt tuning puts its own tokens in front
             mask = torch.cat([mask.new_ones(len(mask), tokens.shape[1] - mask.shape[1]), mask], dim=1)
         return Features(pooled=pooled(tokens, mask, self.pooled_by, batch["attention_mask"].shape[1]), tokens=tokens, mask=mask)
+
+    def light(self, fold: Callable[[Arrays], Arrays | None]) -> Callable[[Sequence[Row]], Floats] | None:
+        if self.weights or self.scratch:
+            return None
+        import numpy as np
+
+        from tunesmith.backbones import _light_bert
+
+        encoder = _light_bert.opened(self.folder, self.config, self.length, fold)
+        if encoder is None:
+            return None
+
+        def vectors(rows: Sequence[Row]) -> Floats:
+            found = []
+            for row in rows:
+                tokens = encoder(self.encode(row)["text"])[None]  # (1, length, width)
+                found.append(pooled(tokens, np.ones(tokens.shape[:2], np.float32), self.pooled_by, tokens.shape[1]))
+            return np.concatenate(found)
+
+        return vectors
 
     def blocks(self, network: nn.Module) -> list[nn.Module]:
         from tunesmith.backbones._blocks import layers
@@ -256,8 +280,8 @@ class Text(Backbone):
         return {column: " ".join(rng.choice(words) for _ in range(rng.randint(4, 12))) + f" {words[0]}" for column in self.columns}
 
 
-def pooled(tokens: torch.Tensor, mask: torch.Tensor, by: str, text_length: int) -> torch.Tensor:
-    """One vector for each text.
+def pooled(tokens: Any, mask: Any, by: str, text_length: int) -> Any:
+    """One vector for each text; of torch tensors or of numpy arrays, whose common methods it keeps to.
 
     Args:
         tokens: (batch, length, width).
@@ -271,12 +295,9 @@ def pooled(tokens: torch.Tensor, mask: torch.Tensor, by: str, text_length: int) 
     if by == "cls":
         return tokens[:, tokens.shape[1] - text_length]
     if by == "last":
-        import torch
-
-        last = mask.shape[1] - 1 - mask.flip(1).argmax(dim=1)  # position of the last 1
-        return tokens[torch.arange(len(tokens), device=tokens.device), last]
-    weight = mask.unsqueeze(-1).to(tokens.dtype)
-    return (tokens * weight).sum(1) / weight.sum(1).clamp(min=1e-9)
+        return tokens[range(len(tokens)), mask.cumsum(1).argmax(1)]  # argmax gives the first of equals: the position of the last 1
+    weight = mask[..., None]
+    return (tokens * weight).sum(1) / weight.sum(1).clip(min=1)
 
 
 def _pooling_of(told: Mapping[str, Any], path: Path) -> Mode:

@@ -14,6 +14,9 @@ Everything is checked before anything is read: a missing, altered or additional 
 from __future__ import annotations
 
 import base64
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -25,6 +28,7 @@ from tunesmith.core.errors import BundleError, TunesmithError
 from tunesmith.core.files import atomic, read_json, sha256, to_json
 
 if TYPE_CHECKING:
+    from tunesmith.core.arrays import Arrays
     from tunesmith.core.model import Model
 
 FORMAT = 1
@@ -33,17 +37,56 @@ SAMPLES = 4
 
 @dataclass
 class Bundle:
-    """A bundle in memory."""
+    """A bundle whose files have been checked; its weights are read when they are first needed."""
 
     folder: Path
-    model: Model
     task: Task
+    backbone: Backbone
+    adapter: Adapter
     about: dict[str, Any]
 
-    @property
-    def backbone(self) -> Backbone:
-        """The model's backbone."""
-        return self.model.backbone
+    @functools.cached_property
+    def model(self) -> Model:
+        """Network and head, in evaluation mode.
+
+        Raises:
+            BundleError: it cannot be rebuilt.
+        """
+        from safetensors.torch import load_file
+
+        with _rebuilding(self.folder):
+            model = self.task.build(self.backbone)
+            if self.about["adapter"]["saved"]:
+                self.adapter.load(model, self.folder / "adapter")
+            model.head.load_state_dict(load_file(self.folder / "head.safetensors"))
+        return model.eval()
+
+    @functools.cached_property
+    def light(self) -> Callable[[Sequence[Row]], list[Prediction]] | None:
+        """The same predictions without torch, or None where backbone, adapter and head do not all have a form in numpy.
+
+        Raises:
+            BundleError: it cannot be rebuilt.
+        """
+        from safetensors.numpy import load_file
+
+        with _rebuilding(self.folder):
+            vectors = self.backbone.light(self._folded)
+            head = self.task.light_head(load_file(self.folder / "head.safetensors")) if vectors is not None else None
+        if vectors is None or head is None:
+            return None
+        return lambda rows: self.task.decode(head(vectors(rows)))
+
+    def _folded(self, weights: Arrays) -> Arrays | None:
+        return self.adapter.fold(weights, self.folder / "adapter") if self.about["adapter"]["saved"] else weights
+
+
+@contextlib.contextmanager
+def _rebuilding(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, KeyError, TunesmithError) as error:
+        raise BundleError(f"the bundle {folder} cannot be rebuilt: {error}") from error
 
 
 def save(
@@ -145,23 +188,15 @@ def load(folder: Path) -> Bundle:
     """Read a bundle, after checking it.
 
     Raises:
-        BundleError: it is not whole, or cannot be rebuilt.
+        BundleError: it is not whole, or its parts cannot be rebuilt.
     """
-    from safetensors.torch import load_file
-
     about = verify(folder)
 
-    def create(room: str, part: str, extra: dict[str, Any]) -> Any:
-        return registry.create(room, about[part]["name"], {**about[part]["settings"], **extra})
+    def create(room: str, part: str) -> Any:
+        return registry.create(room, about[part]["name"], about[part]["settings"])
 
-    try:
-        task: Task = create("tasks", "task", {})
-        backbone: Backbone = create("backbones", "backbone", {}).moved(folder / "backbone")
-        adapter: Adapter = create("adapters", "adapter", {})
-        model = task.build(backbone)
-        if about["adapter"]["saved"]:
-            adapter.load(model, folder / "adapter")
-        model.head.load_state_dict(load_file(folder / "head.safetensors"))
-    except (RuntimeError, KeyError, TunesmithError) as error:
-        raise BundleError(f"the bundle {folder} cannot be rebuilt: {error}") from error
-    return Bundle(folder, model.eval(), task, about)
+    with _rebuilding(folder):
+        task: Task = create("tasks", "task")
+        backbone: Backbone = create("backbones", "backbone").moved(folder / "backbone")
+        adapter: Adapter = create("adapters", "adapter")
+    return Bundle(folder, task, backbone, adapter, about)

@@ -4,6 +4,8 @@ Nothing heavy is imported here: tensors appear in annotations only. Implementati
 hyperparameters, and each carries its registered `name`. The way of one example through them:
 
     row --Backbone.encode--> tensors --collate--> batch --features--> Features --head--> outputs --Task.decode--> plain JSON
+
+Outputs leave torch before they are decoded, so that a prediction can be made without loading it: see `Backbone.light`.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from tunesmith.core.arrays import Arrays, Floats
     from tunesmith.core.model import Model
 
 Row = Mapping[str, Any]
@@ -133,6 +136,25 @@ class Backbone(ABC):
         Raises:
             RowError: the row's inputs cannot be used.
         """
+
+    def usable(self, row: Row) -> None:
+        """`check` without the remark, for prediction.
+
+        Raises:
+            RowError: the row's inputs cannot be used.
+        """
+        self.check(row)
+
+    def light(self, fold: Callable[[Arrays], Arrays | None]) -> Callable[[Sequence[Row]], Floats] | None:
+        """The network with its saved weights in numpy alone, for the few rows that are predicted faster than torch is loaded.
+
+        Args:
+            fold: changes the network's own weights, by name, as the adapter does; gives None where it cannot.
+
+        Returns:
+            Rows -> `Features.pooled`, (rows, width); None where this network has no such form.
+        """
+        return None
 
     @abstractmethod
     def sizes(self, rows: Sequence[Row]) -> npt.NDArray[np.int64]:
@@ -274,8 +296,16 @@ class Task(ABC):
         """What a summed loss is divided by: rows, tokens, or the sum of class weights. Needs no forward pass."""
 
     @abstractmethod
-    def decode(self, outputs: torch.Tensor) -> list[Prediction]:
-        """Outputs of the model as predictions in plain JSON."""
+    def decode(self, outputs: Floats) -> list[Prediction]:
+        """Outputs of the model, (rows, ...) float32 in numpy, as predictions in plain JSON."""
+
+    def light_head(self, weights: Arrays) -> Callable[[Floats], Floats] | None:
+        """The head that `build` makes, with its saved weights, in numpy alone.
+
+        Returns:
+            `Features.pooled`, (rows, width) -> outputs, (rows, ...); None where the head reads other features.
+        """
+        return None
 
     @abstractmethod
     def metrics(self) -> Metrics:
@@ -369,6 +399,10 @@ class Adapter(ABC):
     @abstractmethod
     def load(self, model: Model, folder: Path) -> None:
         """Put back what `save` wrote onto a network with the backbone's own weights."""
+
+    def fold(self, weights: Arrays, folder: Path) -> Arrays | None:
+        """The network's own `weights`, by name, with what `save` wrote folded in, in numpy alone; None where that cannot be done."""
+        return None
 
     @abstractmethod
     def base_weights(self, model: Model) -> dict[str, torch.Tensor]:

@@ -98,6 +98,7 @@ class MissingPackageError(TunesmithError):
 _EXTRA_OF = {
     "torch": "train",
     "transformers": "train",
+    "tokenizers": "train",
     "accelerate": "train",
     "peft": "train",
     "sklearn": "train",

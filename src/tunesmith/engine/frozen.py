@@ -26,6 +26,7 @@ from torch import nn
 from tunesmith.core.contracts import Backbone, Batch, Encoded, Features, InputSpec, Row
 from tunesmith.core.feature_store import KEY_BYTES, FeatureStore
 from tunesmith.core.model import Model, to_device
+from tunesmith.core.work import batches
 
 WINDOW = 1024
 BATCH = 64
@@ -75,8 +76,8 @@ class Frozen(Backbone):
                     if key not in self.store and key not in writer.known:
                         missing[key] = (int(size), item)
                 order = sorted(missing, key=lambda key: -missing[key][0])
-                for start in range(0, len(order), BATCH):
-                    keys = order[start : start + BATCH]
+                for part in batches(np.asarray([missing[key][0] for key in order]), BATCH):
+                    keys = order[part]
                     inputs = to_device(self.inner.collate([missing[key][1] for key in keys]), device)
                     for key, value in zip(keys, self.compute(inputs), strict=True):
                         writer.add(key, value.float().cpu().numpy())

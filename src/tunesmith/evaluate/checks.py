@@ -15,8 +15,9 @@ from typing import Any
 
 import torch
 
+from tunesmith.core import bundle as bundles
 from tunesmith.core.contracts import Check, Prediction, Row
-from tunesmith.core.errors import require
+from tunesmith.core.errors import BundleError, require
 from tunesmith.core.fitting import Progress
 from tunesmith.core.model import Model
 
@@ -98,29 +99,43 @@ def differences(first: Any, second: Any) -> float:
 
 
 def reloaded(bundle: Path, rows: Sequence[Row], expected: Sequence[Prediction]) -> Check:
-    """The bundle, read by a fresh process, predicts what the model in memory does.
+    """The bundle, read by a fresh process, predicts what the model in memory does; also in numpy where it has such a form.
 
     Labels may differ only where their probabilities tie within the tolerance.
     """
+    name = "reloaded_predicts_same"
+    found = {}
+    try:
+        found["torch"] = _largest_difference(bundle, rows, expected, "torch")
+        if bundles.load(bundle).light is not None:
+            found["numpy"] = _largest_difference(bundle, rows, expected, "numpy")
+    except BundleError as error:
+        return check(name, False, str(error))
+    told = ", ".join(f"{worst:.2g} in {runtime}" for runtime, worst in found.items())
+    return check(name, max(found.values()) <= TOLERANCE, f"{len(rows)} rows, largest difference {told} (at most {TOLERANCE:g} allowed)")
+
+
+def _largest_difference(bundle: Path, rows: Sequence[Row], expected: Sequence[Prediction], runtime: str) -> float:
+    """Between the predictions of a fresh process and those expected.
+
+    Raises:
+        BundleError: it did not predict every row.
+    """
     arrow = require("pyarrow", "checking the bundle")
     parquet = require("pyarrow.parquet", "checking the bundle")
-    name = "reloaded_predicts_same"
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "rows.parquet", Path(folder) / "predictions.parquet"
         parquet.write_table(arrow.Table.from_pylist([dict(row) for row in rows]), source)
-        command = [sys.executable, "-m", "tunesmith", "predict", str(bundle), str(source), "--out", str(target)]
+        command = [sys.executable, "-m", "tunesmith", "predict", str(bundle), str(source), "--out", str(target), "--runtime", runtime]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            return check(name, False, f"a fresh process could not predict with the bundle: {last}")
+            raise BundleError(f"a fresh process could not predict with the bundle in {runtime}: {last}")
         found = parquet.read_table(target).to_pylist()
     if len(found) != len(expected):
-        return check(name, False, f"a fresh process gave {len(found)} predictions for {len(expected)} rows")
-    worst = 0.0
-    for given, wanted in zip(found, expected, strict=True):
-        same = {key: given.get(key) for key in wanted}
-        worst = max(worst, _tied(same, dict(wanted)))
-    return check(name, worst <= TOLERANCE, f"{len(rows)} rows, largest difference {worst:.2g} (at most {TOLERANCE:g} allowed)")
+        raise BundleError(f"a fresh process gave {len(found)} predictions for {len(expected)} rows in {runtime}")
+    pairs = zip(found, expected, strict=True)
+    return max(_tied({key: given.get(key) for key in wanted}, dict(wanted)) for given, wanted in pairs)
 
 
 def _tied(given: dict[str, Any], wanted: dict[str, Any]) -> float:

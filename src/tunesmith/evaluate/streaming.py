@@ -1,6 +1,7 @@
 """Predictions in a stream: rows in, predictions out in the same order, memory bounded whatever their number.
 
-Within a window of many batches rows are sorted by size, so that texts are padded little; the window's order is then restored.
+Within a window of many batches rows are sorted by size, so that texts are padded little; the window's order is then restored. A batch
+holds so many rows, or so much work, whichever is less; one that does not fit memory is halved.
 """
 
 from __future__ import annotations
@@ -9,15 +10,19 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import torch
+import numpy.typing as npt
 
+from tunesmith.core import memory
 from tunesmith.core.contracts import Batch, Metrics, Prediction, Row, Task
 from tunesmith.core.errors import require
 from tunesmith.core.files import atomic
-from tunesmith.core.model import Model, to_device
+from tunesmith.core.work import batches
+
+if TYPE_CHECKING:
+    from tunesmith.core.model import Model
 
 WINDOW = 16  # batches
 
@@ -39,20 +44,41 @@ def predict(model: Model, task: Task, rows: Iterable[tuple[T, Row]], batch_size:
 
 
 def _window(model: Model, task: Task, window: list[tuple[T, Row]], batch_size: int) -> list[tuple[T, Row, Prediction]]:
-    device = next(model.parameters()).device
-    order = np.argsort(-model.backbone.sizes([row for _, row in window]), kind="stable").tolist()
+    sizes = model.backbone.sizes([row for _, row in window])
+    order = np.argsort(-sizes, kind="stable")
     found: list[Prediction] = [{} for _ in window]
     before = model.training
     model.eval()
-    with torch.inference_mode():
-        for start in range(0, len(order), batch_size):
-            chosen = order[start : start + batch_size]
-            inputs = model.backbone.collate([model.backbone.encode(window[i][1]) for i in chosen])
-            batch: Batch = {"inputs": to_device(inputs, device)}
-            for i, prediction in zip(chosen, task.decode(model(batch)), strict=True):
-                found[i] = prediction
+    waiting = batches(sizes[order], batch_size)[::-1]
+    while waiting:
+        part = waiting.pop()
+        outputs = _outputs(model, [window[i][1] for i in order[part]])
+        if outputs is None:  # too large for memory
+            middle = (part.start + part.stop) // 2
+            waiting += [slice(middle, part.stop), slice(part.start, middle)]
+            continue
+        for i, prediction in zip(order[part], task.decode(outputs), strict=True):
+            found[i] = prediction
     model.train(before)
     return [(key, row, prediction) for (key, row), prediction in zip(window, found, strict=True)]
+
+
+def _outputs(model: Model, rows: list[Row]) -> npt.NDArray[np.float32] | None:
+    """(rows, ...) outputs of the model; None where memory does not suffice for more than one row at once."""
+    import torch
+
+    from tunesmith.core.model import to_device
+
+    try:
+        with torch.inference_mode():
+            inputs = model.backbone.collate([model.backbone.encode(row) for row in rows])
+            batch: Batch = {"inputs": to_device(inputs, next(model.parameters()).device)}
+            outputs: npt.NDArray[np.float32] = model(batch).float().cpu().numpy()
+            return outputs
+    except (RuntimeError, MemoryError) as error:
+        if not memory.ran_out(error) or len(rows) == 1:
+            raise
+    return None
 
 
 class PredictionFile(AbstractContextManager["PredictionFile"]):

@@ -1,15 +1,19 @@
-"""A bundle on new rows: predictions in a stream, and scores where the rows carry labels. The training data is not needed."""
+"""A bundle on new rows: predictions in a stream, and scores where the rows carry labels. The training data is not needed.
+
+A few rows are predicted in numpy where the bundle has such a form: they are done before torch is imported. More are predicted in torch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 from tunesmith.core import bundle as bundles
 from tunesmith.core.bundle import Bundle
 from tunesmith.core.contracts import Prediction, Row
-from tunesmith.core.errors import DataError, RowError, UnknownNameError
+from tunesmith.core.errors import DataError, RowError, UnknownNameError, UsageError
 from tunesmith.data.bad_rows import BadRows
 from tunesmith.data.readers import PICTURES, FolderReader, MemoryReader, PicturesReader, Reader
 from tunesmith.data.sources import Part, open_source
@@ -19,19 +23,30 @@ from tunesmith.evaluate import streaming
 Located = tuple[str, str]
 """File and place of a row."""
 
+Runtime = Literal["auto", "torch", "numpy"]
+FEW = 32
+"""Rows up to which numpy is done before torch, whose loading takes some 5 s: MiniLM needs 0.01 to 0.12 s a text in numpy."""
+
+T = TypeVar("T")
+
 
 class Predictor:
     """A loaded bundle.
 
     Args:
         folder: the bundle.
+        runtime: what predicts; `auto` is numpy for a few rows where the bundle has such a form, else torch.
 
     Raises:
         BundleError: it is incomplete or altered.
+        UsageError: numpy was asked for, and the bundle has no such form.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, runtime: Runtime = "auto") -> None:
         self.bundle: Bundle = bundles.load(Path(folder))
+        self.runtime = runtime
+        if runtime == "numpy" and self.bundle.light is None:
+            raise UsageError(f"the bundle {folder} has no form in numpy (plain BERT encoders have one); choose the runtime torch or auto")
 
     @property
     def labels(self) -> list[str]:
@@ -58,12 +73,23 @@ class Predictor:
 
     def stream(self, inputs: Any, bad: BadRows, batch_size: int = 64) -> Iterator[tuple[Located, Row, Prediction]]:
         """Predictions one by one in bounded memory; rows that cannot be used go to `bad`."""
-        return streaming.predict(self.bundle.model, self.bundle.task, self._usable(inputs, bad), batch_size)
+        return self._predicted(self._usable(inputs, bad), batch_size)
+
+    def _predicted(self, rows: Iterator[tuple[T, Row]], batch_size: int = 64) -> Iterator[tuple[T, Row, Prediction]]:
+        first = list(itertools.islice(rows, FEW + 1)) if self.runtime == "auto" else []
+        numpy = self.runtime == "numpy" or (self.runtime == "auto" and len(first) <= FEW)
+        light = self.bundle.light if numpy else None
+        every: Iterable[tuple[T, Row]] = itertools.chain(first, rows)
+        if light is None:
+            yield from streaming.predict(self.bundle.model, self.bundle.task, every, batch_size)
+            return
+        for key, row in every:
+            yield key, row, light([row])[0]
 
     def _usable(self, inputs: Any, bad: BadRows, labels: Sequence[str] = ()) -> Iterator[tuple[Located, Row]]:
         for (file, where), row in self._rows(inputs, bad, labels):
             try:
-                self.bundle.backbone.check(row)
+                self.bundle.backbone.usable(row)
             except RowError as error:
                 bad.add(file, where, str(error))
                 continue
@@ -91,7 +117,7 @@ class Predictor:
             bad: receives rows that cannot be used.
         """
         bad = bad if bad is not None else BadRows()
-        task, model = self.bundle.task, self.bundle.model
+        task = self.bundle.task
 
         def labelled() -> Iterator[tuple[Any, Row]]:
             """Rows, each with its target as its key."""
@@ -104,7 +130,7 @@ class Predictor:
                 yield target, row
 
         metrics = task.metrics()
-        scored = streaming.score(metrics, streaming.predict(model, task, labelled()), lambda target: target)
+        scored = streaming.score(metrics, self._predicted(labelled()), lambda target: target)
         if not sum(1 for _ in scored):
             raise DataError("no labelled row could be used" + (f"; {bad.summary()}" if bad.total else ""))
         return metrics.compute()

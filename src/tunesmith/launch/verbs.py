@@ -15,12 +15,12 @@ from tunesmith.core.errors import DataError, OutputError, UsageError
 from tunesmith.core.files import atomic, to_json
 from tunesmith.data.bad_rows import BadRows
 from tunesmith.launch import console
-from tunesmith.launch.inference import Predictor
+from tunesmith.launch.inference import Predictor, Runtime
 
 ENDINGS = (".parquet", ".csv", ".jsonl")
 
 
-def predict(bundle: str, inputs: list[str], texts: list[str], out: str | None, as_json: bool) -> int:
+def predict(bundle: str, inputs: list[str], texts: list[str], out: str | None, as_json: bool, runtime: Runtime = "auto") -> int:
     """Predict files and texts.
 
     Args:
@@ -29,12 +29,13 @@ def predict(bundle: str, inputs: list[str], texts: list[str], out: str | None, a
         texts: texts given on the command line.
         out: file to write, or None for standard output.
         as_json: one JSON object a line on standard output.
+        runtime: what predicts.
     """
     if out and Path(out).suffix not in ENDINGS:
         raise UsageError(f"--out {out}: the name must end in {', '.join(ENDINGS)}")
     if out and Path(out).exists():
         raise OutputError(f"--out {out} exists; nothing is overwritten: choose another name or remove it")
-    predictor = Predictor(bundle)
+    predictor = Predictor(bundle, runtime)
     bad = BadRows()
     sources: list[Any] = [[Path(name) for name in inputs]] if inputs else []
     if texts:

@@ -1,42 +1,17 @@
-"""What the tasks on one pooled vector share: head, building, reading a label cell."""
+"""What the tasks on one pooled vector share: building, the head without torch, reading a label cell."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import nn
+from tunesmith.core.arrays import Arrays, Floats, gelu, linear
+from tunesmith.core.contracts import Backbone, Row
+from tunesmith.core.errors import RowError
 
-from tunesmith.core.contracts import Backbone, Features, Row
-from tunesmith.core.errors import BackboneError, RowError
-from tunesmith.core.model import Model
-
-
-class PooledHead(nn.Module):
-    """Dropout and a linear layer on the pooled features, with one hidden layer before it where asked for.
-
-    Args:
-        width: width of the pooled features.
-        outputs: number of outputs.
-        dropout: share of features dropped in training.
-        hidden: width of the hidden layer; 0 for none.
-    """
-
-    def __init__(self, width: int, outputs: int, dropout: float = 0.1, hidden: int = 0) -> None:
-        super().__init__()
-        self.dropout = nn.Dropout(dropout)
-        self.hidden = nn.Sequential(nn.Linear(width, hidden), nn.GELU()) if hidden else nn.Identity()
-        self.out = nn.Linear(hidden or width, outputs)
-        nn.init.trunc_normal_(self.out.weight, std=0.02)
-        nn.init.zeros_(self.out.bias)
-
-    def forward(self, features: Features) -> torch.Tensor:
-        """(batch, outputs)."""
-        if features.pooled is None:
-            raise BackboneError("this task needs pooled features, which the backbone does not give")
-        outputs: torch.Tensor = self.out(self.dropout(self.hidden(features.pooled.to(self.out.weight.dtype))))
-        return outputs
+if TYPE_CHECKING:
+    from tunesmith.core.model import Model
 
 
 @dataclass(frozen=True)
@@ -48,8 +23,24 @@ class HeadSettings:
 
     def build(self, backbone: Backbone, outputs: int) -> Model:
         """Network and head as one model."""
+        from tunesmith.core.model import Model
+        from tunesmith.tasks._head import PooledHead
+
         network = backbone.open()
         return Model(backbone, network, PooledHead(backbone.width(network), outputs, self.dropout, self.hidden))
+
+    def light(self, weights: Arrays, outputs: int) -> Callable[[Floats], Floats] | None:
+        """The head with its saved weights, (rows, width) -> (rows, outputs); None where they are not those of this head."""
+        layers = ["hidden.0", "out"] if self.hidden else ["out"]
+        if set(weights) != {f"{layer}.{part}" for layer in layers for part in ("weight", "bias")} or len(weights["out.bias"]) != outputs:
+            return None
+
+        def head(pooled: Floats) -> Floats:
+            if self.hidden:
+                pooled = gelu(linear(pooled, weights["hidden.0.weight"], weights["hidden.0.bias"]))
+            return linear(pooled, weights["out.weight"], weights["out.bias"])
+
+        return head
 
 
 def cell(row: Row, column: str) -> Any:

@@ -16,9 +16,11 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
+from tunesmith.core.arrays import Arrays, Floats, softmax
 from tunesmith.core.contracts import Backbone, Batch, Metrics, Prediction, Row, Task
 from tunesmith.core.errors import DataError, RowError
 from tunesmith.evaluate.metrics import CLASSIFICATION, ClassificationScores
+from tunesmith.tasks._pooled import HeadSettings, cell
 
 if TYPE_CHECKING:
     import torch
@@ -42,8 +44,6 @@ class Classification(Task):
     hidden: int = field(default=0, metadata={"help": "width of a hidden layer in the head; 0 for none"})
 
     def raw(self, row: Row) -> str:
-        from tunesmith.tasks._pooled import cell
-
         return str(cell(row, self.label[0])).strip()
 
     def fit(self, raws: Sequence[str]) -> Classification:
@@ -79,9 +79,10 @@ class Classification(Task):
         return torch.tensor(targets, dtype=torch.long)
 
     def build(self, backbone: Backbone) -> Model:
-        from tunesmith.tasks._pooled import HeadSettings
-
         return HeadSettings(self.dropout, self.hidden).build(backbone, len(self.classes))
+
+    def light_head(self, weights: Arrays) -> Callable[[Floats], Floats] | None:
+        return HeadSettings(self.dropout, self.hidden).light(weights, len(self.classes))
 
     def loss(self, model: nn.Module, batch: Batch, phase: str) -> torch.Tensor:
         from torch.nn import functional as F
@@ -95,8 +96,8 @@ class Classification(Task):
             return float(len(batch["target"]))
         return float(sum(self.weights[i] for i in batch["target"].tolist()))
 
-    def decode(self, outputs: torch.Tensor) -> list[Prediction]:
-        probabilities = outputs.double().softmax(dim=-1).tolist()
+    def decode(self, outputs: Floats) -> list[Prediction]:
+        probabilities = softmax(outputs.astype("float64")).tolist()
         result = []
         for row in probabilities:
             best = max(range(len(row)), key=row.__getitem__)

@@ -16,10 +16,12 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
+from tunesmith.core.arrays import Arrays, Floats, sigmoid
 from tunesmith.core.cells import split_labels
 from tunesmith.core.contracts import Backbone, Batch, Metrics, Prediction, Row, Task
 from tunesmith.core.errors import DataError, RowError
 from tunesmith.evaluate.metrics import MULTILABEL, MultilabelScores
+from tunesmith.tasks._pooled import HeadSettings, cell
 
 if TYPE_CHECKING:
     import torch
@@ -43,8 +45,6 @@ class Multilabel(Task):
     hidden: int = field(default=0, metadata={"help": "width of a hidden layer in the head; 0 for none"})
 
     def raw(self, row: Row) -> tuple[str, ...]:
-        from tunesmith.tasks._pooled import cell
-
         if len(self.label) == 1:
             return tuple(sorted(set(split_labels(str(cell(row, self.label[0]))))))
         held = []
@@ -78,9 +78,10 @@ class Multilabel(Task):
         return torch.tensor(targets, dtype=torch.float32)
 
     def build(self, backbone: Backbone) -> Model:
-        from tunesmith.tasks._pooled import HeadSettings
-
         return HeadSettings(self.dropout, self.hidden).build(backbone, len(self.classes))
+
+    def light_head(self, weights: Arrays) -> Callable[[Floats], Floats] | None:
+        return HeadSettings(self.dropout, self.hidden).light(weights, len(self.classes))
 
     def loss(self, model: nn.Module, batch: Batch, phase: str) -> torch.Tensor:
         from torch.nn import functional as F
@@ -91,9 +92,9 @@ class Multilabel(Task):
     def weight(self, batch: Batch, phase: str) -> float:
         return float(len(batch["target"]))
 
-    def decode(self, outputs: torch.Tensor) -> list[Prediction]:
+    def decode(self, outputs: Floats) -> list[Prediction]:
         result = []
-        for row in outputs.double().sigmoid().tolist():
+        for row in sigmoid(outputs.astype("float64")).tolist():
             probabilities = dict(zip(self.classes, row, strict=True))
             result.append({"labels": [c for c, p in probabilities.items() if p >= self.threshold], "probabilities": probabilities})
         return result

@@ -15,9 +15,11 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
+from tunesmith.core.arrays import Arrays, Floats
 from tunesmith.core.contracts import Backbone, Batch, Metrics, Prediction, Row, Task
 from tunesmith.core.errors import DataError, RowError
 from tunesmith.evaluate.metrics import REGRESSION, RegressionScores
+from tunesmith.tasks._pooled import HeadSettings, cell
 
 if TYPE_CHECKING:
     import torch
@@ -40,8 +42,6 @@ class Regression(Task):
     hidden: int = field(default=0, metadata={"help": "width of a hidden layer in the head; 0 for none"})
 
     def raw(self, row: Row) -> float:
-        from tunesmith.tasks._pooled import cell
-
         value = cell(row, self.label[0])
         try:
             number = float(value)
@@ -72,9 +72,10 @@ class Regression(Task):
         return (torch.tensor(targets, dtype=torch.float64) - self.mean).div(self.spread).float()
 
     def build(self, backbone: Backbone) -> Model:
-        from tunesmith.tasks._pooled import HeadSettings
-
         return HeadSettings(self.dropout, self.hidden).build(backbone, 1)
+
+    def light_head(self, weights: Arrays) -> Callable[[Floats], Floats] | None:
+        return HeadSettings(self.dropout, self.hidden).light(weights, 1)
 
     def loss(self, model: nn.Module, batch: Batch, phase: str) -> torch.Tensor:
         from torch.nn import functional as F
@@ -87,8 +88,8 @@ class Regression(Task):
     def weight(self, batch: Batch, phase: str) -> float:
         return float(len(batch["target"]))
 
-    def decode(self, outputs: torch.Tensor) -> list[Prediction]:
-        return [{"value": value * self.spread + self.mean} for value in outputs.double().squeeze(-1).tolist()]
+    def decode(self, outputs: Floats) -> list[Prediction]:
+        return [{"value": value * self.spread + self.mean} for value in outputs[:, 0].tolist()]
 
     def metrics(self) -> Metrics:
         return RegressionScores()
