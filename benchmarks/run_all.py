@@ -60,7 +60,7 @@ def page(sections: list[str], quick: bool) -> str:
         "# Benchmarks",
         "",
         f"Written by `make bench` on {datetime.date.today().isoformat()}: {processor()}, {os.cpu_count()} cores, no GPU; {packages}, "
-        f"Python {platform.python_version()}. Both sides of a table ran in turn on this machine, in fresh processes; figures are medians "
+        f"Python {platform.python_version()}. Both sides of a table ran in turn on this machine; figures are medians "
         "of the rounds, and ratios are taken within a round. What a script compares, and what the seconds hold, stands at its top.",
         "",
     ]
