@@ -5,9 +5,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
+PEERS = build/peers-venv
+PEERS_READY = $(PEERS)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock bench results clean
+.PHONY: help setup demo test check format lock bench peers results clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -43,8 +45,14 @@ lock: ## write requirements.lock anew from pyproject.toml
 		--no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command 'make lock' \
 		--output-file requirements.lock $(ARGS)
 
-bench: setup ## run the side-by-side measurements
-	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+bench: setup peers ## run the side-by-side measurements and write docs/benchmarks.md
+	$(BIN)/python benchmarks/run_all.py $(ARGS)
+
+peers: $(PEERS_READY) ## make build/peers-venv, which holds what is measured against
+
+$(PEERS_READY): benchmarks/requirements-peers.txt scripts/setup_peers.sh $(READY)
+	@scripts/setup_peers.sh '$(VENV)' '$(PEERS)'
+	@touch $@
 
 results: setup ## write the table of results
 	$(BIN)/python benchmarks/results.py

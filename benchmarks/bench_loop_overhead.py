@@ -1,6 +1,6 @@
 """What the loop costs over a loop written by hand: same model, same batches, same optimizer.
 
-    python benchmarks/bench_loop_overhead.py [--repeats 7] [--steps 24]
+    python benchmarks/bench_loop_overhead.py [--repeats 7] [--steps 24] [--quick]
 
 The two run in turn (A B A B ...) on MiniLM with LoRA, batches of 16 texts of the bank messages that come with tunesmith, encoded
 beforehand for both, so that only the loops differ. Printed: seconds of each, and the ratios pair by pair (1.00 = as fast as by hand), of
@@ -104,22 +104,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--steps", type=int, default=24)
+    parser.add_argument("--quick", action="store_true", help="few steps and one pair: shows that it works, measures nothing")
     options = parser.parse_args()
+    if options.quick:
+        options.repeats, options.steps = 1, 4
     model, task, adapter, batches = prepared()
     batches = batches[: options.steps]
     groups = parameter_groups(model, lr=1e-5, head_lr=1e-5, layer_decay=1.0, weight_decay=0.01)
     by_hand(model, [dict(g) for g in groups], batches[:4])
-    print(f"MiniLM, LoRA, {len(batches)} steps of 16 texts, {torch.get_num_threads()} threads")
-    print(f"{'pair':>4}  {'by hand':>9}  {'loop':>9}  {'wall':>6}  {'processor':>9}")
+    print(f"MiniLM, LoRA, {len(batches)} steps of 16 texts, {torch.get_num_threads()} threads\n")
+    print("| pair | by hand | loop | ratio, wall | ratio, processor |\n|---|---|---|---|---|")
     wall, cpu = [], []
     for number in range(options.repeats):
         first = by_hand(model, [dict(g) for g in groups], batches)
         second = by_loop(model, task, adapter, [dict(g) for g in groups], batches)
         wall.append(second[0] / first[0])
         cpu.append(second[1] / first[1])
-        print(f"{number + 1:>4}  {first[0]:>7.2f} s  {second[0]:>7.2f} s  {wall[-1]:>6.3f}  {cpu[-1]:>9.3f}", flush=True)
+        print(f"| {number + 1} | {first[0]:.2f} s | {second[0]:.2f} s | {wall[-1]:.3f} | {cpu[-1]:.3f} |", flush=True)
+    print()
     for name, ratios in (("wall", wall), ("processor", cpu)):
-        print(f"{name}: median ratio {statistics.median(ratios):.3f} (lowest {min(ratios):.3f}, highest {max(ratios):.3f})")
+        print(f"{name}: median ratio {statistics.median(ratios):.3f} (lowest {min(ratios):.3f}, highest {max(ratios):.3f})  ")
 
 
 if __name__ == "__main__":
