@@ -29,9 +29,9 @@ from tunesmith.engine.batches import Loader, Plan
 
 checkpoints, folder, megabytes = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 made = bench(checkpoints)
-rows = [{**row, "text": " ".join([row["text"]] * 8)} for row in made.rows] * 10
+rows = [{**row, "text": " ".join([row["text"]] * 8)} for row in made.rows] * 20
 made.loader.examples.rows, made.loader.examples.targets = rows, [made.targets[i % 40] for i in range(len(rows))]
-made.loader.plan = Plan(np.arange(len(rows)), np.full(len(rows), 64), 400, 1, 3)
+made.loader.plan = Plan(np.arange(len(rows)), np.full(len(rows), 64), 800, 1, 3)
 made.setup.loss(made.model, made.loader.collate([made.loader.examples[0, None]]), "main").backward()  # threads and pools are there now
 made.model.zero_grad()
 if len(sys.argv) > 4:  # one row that is as large as all of them
