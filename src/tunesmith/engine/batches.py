@@ -35,7 +35,7 @@ class Plan:
     """
 
     rows: npt.NDArray[np.int64]
-    sizes: npt.NDArray[np.int64]
+    sizes: npt.NDArray[np.integer[Any]]
     batch_size: int
     pieces: int
     seed: int
@@ -44,8 +44,8 @@ class Plan:
         whole, rest = divmod(len(self.rows), self.batch_size)
         return max(1, whole + (rest >= self.pieces))
 
-    def epoch(self, number: int) -> list[list[npt.NDArray[np.int64]]]:
-        """The epoch's batches, each as pieces of row numbers.
+    def epoch(self, number: int, start: int = 0) -> Iterator[list[npt.NDArray[np.int64]]]:
+        """The epoch's batches from number `start` on, each as pieces of row numbers, made one by one.
 
         A last batch with fewer rows than pieces joins the one before it, so that every process has a share of every batch.
         """
@@ -55,10 +55,10 @@ class Plan:
             pool = POOL * self.batch_size
             parts = [order[i : i + pool] for i in range(0, len(order), pool)]
             order = np.concatenate([part[np.argsort(self.sizes[part], kind="stable")] for part in parts])
-        cuts = [i * self.batch_size for i in range(1, len(self))]
-        batches = np.split(order, cuts)
-        batches = [batches[i] for i in rng.permutation(len(batches))]
-        return [[self.rows[piece] for piece in np.array_split(batch, min(self.pieces, len(batch)))] for batch in batches]
+        cuts = np.append(np.arange(len(self)) * self.batch_size, len(order))
+        for i in rng.permutation(len(self))[start:]:
+            batch = order[cuts[i] : cuts[i + 1]]
+            yield [self.rows[piece] for piece in np.array_split(batch, min(self.pieces, len(batch)))]
 
 
 class Examples(Dataset[Any]):
@@ -107,19 +107,31 @@ class Loader:
     def batches(self, epoch: int, start: int = 0) -> Iterator[list[Batch]]:
         """The epoch's batches from number `start` on, each as this process's pieces."""
         rank, world = self.process
-        plan = [batch[rank::world] for batch in self.plan.epoch(epoch)[start:]]
         seed = self.plan.seed
         view = epoch % self.views if self.views else epoch
 
         def keys(piece: npt.NDArray[np.int64]) -> list[tuple[int, str | None]]:
             return [(int(row), augmentation(seed, view, int(row)) if self.augment else None) for row in piece]
 
-        flat = [keys(piece) for batch in plan for piece in batch]
+        def plan() -> Iterator[list[npt.NDArray[np.int64]]]:
+            return (batch[rank::world] for batch in self.plan.epoch(epoch, start))
+
+        flat: Any = _Lazily(lambda: (keys(piece) for batch in plan() for piece in batch))
         own = torch.Generator().manual_seed(seed)  # without it the loader would draw from the generator that dropout uses
         loader = DataLoader(self.examples, batch_sampler=flat, collate_fn=self.collate, num_workers=self.workers, generator=own)
         pieces = iter(loader)
-        for batch in plan:
+        for batch in plan():
             yield [next(pieces) for _ in batch]
+
+
+class _Lazily:
+    """What the loader may go through, made while it goes: a list of all keys would grow with the rows."""
+
+    def __init__(self, make: Callable[[], Iterator[Any]]) -> None:
+        self.make = make
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.make()
 
 
 def augmentation(seed: int, view: int, row: int) -> str:
@@ -127,6 +139,6 @@ def augmentation(seed: int, view: int, row: int) -> str:
     return f"{seed}/{view}/{row}"
 
 
-def sizes_of(rows: Any, numbers: npt.NDArray[np.int64], size: Callable[[Any], int]) -> npt.NDArray[np.int64]:
-    """Work each of the numbered rows is."""
-    return np.fromiter((size(rows[int(n)]) for n in numbers), np.int64, len(numbers))
+def sizes_of(rows: Any, numbers: npt.NDArray[np.int64], size: Callable[[Any], int], columns: Sequence[str]) -> npt.NDArray[np.int32]:
+    """Work each of the numbered rows is, judged by these columns."""
+    return np.fromiter(map(size, rows.rows(numbers, columns)), np.int32, len(numbers))

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from tunesmith import recipe as recipes
 from tunesmith.core import registry
+from tunesmith.core.contracts import Picture
 from tunesmith.core.errors import BackboneError, UsageError, require
 from tunesmith.core.files import write_text
 from tunesmith.core.fitting import Callback, Progress, Setup
 from tunesmith.core.model import Model, to_device
 from tunesmith.core.run import Run
 from tunesmith.data.prepare import Divided
-from tunesmith.data.table import Table
+from tunesmith.data.ready import AnyRows
 from tunesmith.engine import closed_form, lr_finder
 from tunesmith.engine.averages import Ema
 from tunesmith.engine.batches import Examples, Loader, Plan, sizes_of
@@ -65,7 +65,7 @@ def build(parts: Parts) -> Model:
     return model
 
 
-def check_features(model: Model, table: Table, divided: Divided) -> None:
+def check_features(model: Model, table: AnyRows, divided: Divided) -> None:
     """Refuse a backbone that gives the same features for different rows: nothing can be learned from them.
 
     Raises:
@@ -76,14 +76,15 @@ def check_features(model: Model, table: Table, divided: Divided) -> None:
     model.eval()
     with torch.inference_mode():
         pooled = model.features({"inputs": backbone.collate([backbone.encode(row) for row in rows])}).pooled
-    if pooled is not None and len(rows) > 1 and len({tuple(row.items()) for row in rows}) > 1 and float(pooled.std(dim=0).max()) == 0.0:
+    different = {tuple(value.key if isinstance(value, Picture) else value for value in row.values()) for row in rows}
+    if pooled is not None and len(rows) > 1 and len(different) > 1 and float(pooled.std(dim=0).max()) == 0.0:
         raise BackboneError(
             f"the backbone gives the same features for {len(rows)} different rows, so nothing can be learned from them; pictures are often "
             "read too small for it (--set backbone.size=96 or more), or its weights are damaged"
         )
 
 
-def train(run: Run, parts: Parts, model: Model, table: Table, divided: Divided, checkpoint: Path | None) -> Trained:
+def train(run: Run, parts: Parts, model: Model, table: AnyRows, divided: Divided, checkpoint: Path | None) -> Trained:
     """Train by a resolved recipe.
 
     Args:
@@ -127,7 +128,7 @@ def _fit(
     run: Run,
     parts: Parts,
     model: Model,
-    table: Table,
+    table: AnyRows,
     divided: Divided,
     accelerator: Any,
     monitor: tuple[str, str],
@@ -136,7 +137,8 @@ def _fit(
     """Fit in one go or step by step; gives what happened and the checksums of the parameters at the end."""
 
     def evaluate() -> dict[str, Any]:
-        rows = ((int(n), table[int(n)]) for n in divided.splits["validation"])
+        numbers = divided.splits["validation"]
+        rows = zip(map(int, numbers), table.rows(numbers), strict=True)
         return streaming.evaluate(model, parts.task, rows, divided.targets.__getitem__)
 
     loader = _loader(parts, model, table, divided, accelerator)
@@ -205,12 +207,12 @@ def _tell_origin(parts: Parts) -> None:
         console.say(told)
 
 
-def _loader(parts: Parts, model: Model, table: Table, divided: Divided, accelerator: Any) -> Loader:
+def _loader(parts: Parts, model: Model, table: AnyRows, divided: Divided, accelerator: Any) -> Loader:
     recipe = parts.recipe
     rows = divided.splits["train"]
-    sizes = sizes_of(table, rows, model.backbone.size_of_row)
+    sizes = sizes_of(table, rows, model.backbone.size_of_row, model.backbone.columns)
     world = accelerator.num_processes
-    plan = Plan(rows, np.asarray(sizes), recipe.training.batch_size, recipe.training.accumulate * world, recipe.seed)
+    plan = Plan(rows, sizes, recipe.training.batch_size, recipe.training.accumulate * world, recipe.seed)
     examples = Examples(table, divided.targets, model.backbone)
     augment = recipe.training.augment and parts.backbone.augments
     place = (accelerator.process_index, world)
