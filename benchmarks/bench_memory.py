@@ -20,7 +20,32 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-WORDS = "river stone bright market price bond doctor ward fever the a of and good bad very film was it is not my card lost".split()
+WORDS = [
+    "river",
+    "stone",
+    "bright",
+    "market",
+    "price",
+    "bond",
+    "doctor",
+    "ward",
+    "fever",
+    "the",
+    "a",
+    "of",
+    "and",
+    "good",
+    "bad",
+    "very",
+    "film",
+    "was",
+    "it",
+    "is",
+    "not",
+    "my",
+    "card",
+    "lost",
+]
 TEXTS = (1_000, 10_000, 100_000, 1_000_000)
 PICTURES = (1_000, 10_000, 100_000)
 SIDE = 48

@@ -142,3 +142,18 @@ def test_memory_is_saved_without_changing_gradients(made: Backbone) -> None:
     assert set(found) == set(expected)
     for name, gradient in expected.items():
         torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_a_ready_row_is_read_as_the_row_itself(made: Backbone) -> None:
+    row = made.sample(1, Random(0))
+    ready = made.ready(row)
+    assert (made.readiness() is None) == (ready == row)
+    again = made.ready(ready)
+    for given in (ready, again):
+        assert torch.equal(*(flat(made.collate([made.encode(one)])) for one in (row, given)))
+        assert made.check(given) == made.check(row)
+
+
+def flat(value: Any) -> torch.Tensor:
+    """All numbers of a nested batch."""
+    return torch.cat([flat(item) for item in value.values()]) if isinstance(value, dict) else value.double().reshape(-1)

@@ -113,7 +113,7 @@ class Targets(Mapping[int, Any]):
     """
 
     task: Task
-    numbers: Rows
+    numbers: npt.NDArray[np.int32]
     labels: Labels
 
     def __getitem__(self, number: int) -> Any:

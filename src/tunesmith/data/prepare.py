@@ -162,7 +162,7 @@ def divide(
     _note_shared(table, found.marks[splits["train"]], found.marks[splits["test"]])
     used = np.sort(np.concatenate([splits[name] for name in NAMES]))
     result = {name: found.rows[splits[name]] for name in NAMES}
-    return Divided(result, fitted, Targets(fitted, found.rows[used], found.labels.take(used)), decisions)
+    return Divided(result, fitted, Targets(fitted, found.rows[used].astype(np.int32), found.labels.take(used)), decisions)
 
 
 def _known(table: Table, found: Audited, where: Rows, fitted: Task, bad: BadRows) -> npt.NDArray[np.bool_]:

@@ -53,8 +53,9 @@ class Plan:
         order = rng.permutation(len(self.rows))
         if self.sizes.size and self.sizes.min() != self.sizes.max():
             pool = POOL * self.batch_size
-            parts = [order[i : i + pool] for i in range(0, len(order), pool)]
-            order = np.concatenate([part[np.argsort(self.sizes[part], kind="stable")] for part in parts])
+            for i in range(0, len(order), pool):
+                part = order[i : i + pool]
+                order[i : i + pool] = part[np.argsort(self.sizes[part], kind="stable")]
         cuts = np.append(np.arange(len(self)) * self.batch_size, len(order))
         for i in rng.permutation(len(self))[start:]:
             batch = order[cuts[i] : cuts[i + 1]]
