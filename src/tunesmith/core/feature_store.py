@@ -16,6 +16,7 @@ import json
 import os
 import shutil
 import uuid
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -237,7 +238,8 @@ class Writer:
         self.path = self.store.folder / f"{PART}{uuid.uuid4().hex}"
         self.known: set[bytes] = set()
         self.keys = bytearray()
-        self.places: list[tuple[int, ...]] = []
+        self.places = array("q")
+        self.axes = 0
         self.end = 0
         self.dtype: np.dtype[Any] | None = None
         with disk_errors(self.path):
@@ -254,14 +256,14 @@ class Writer:
             self._complete()
             self._begin()
         if self.dtype is None:
-            self.dtype = values.dtype
-        if values.dtype != self.dtype or (self.places and values.ndim + 1 != len(self.places[0])):
+            self.dtype, self.axes = values.dtype, values.ndim
+        if values.dtype != self.dtype or values.ndim != self.axes:
             raise ValueError(f"values of shape {values.shape} and type {values.dtype} among others of {self.dtype}")
         with disk_errors(self.path):
             self.handle.write(np.ascontiguousarray(values).data)
         self.keys += key
         self.known.add(key)
-        self.places.append((self.end, *values.shape))
+        self.places.extend((self.end, *values.shape))
         self.end += values.size
 
     def _complete(self) -> None:
@@ -272,7 +274,7 @@ class Writer:
                 keys = np.frombuffer(bytes(self.keys), np.uint8).reshape(-1, KEY_BYTES)
                 order = ascending(keys)
                 np.save(self.path / "keys.npy", keys[order])
-                np.save(self.path / "places.npy", np.asarray(self.places, np.int64)[order])
+                np.save(self.path / "places.npy", np.frombuffer(self.places, np.int64).reshape(len(keys), -1)[order])
                 (self.path / "about.json").write_text(json.dumps({"dtype": self.dtype.str}))
                 final = self.path.with_name(self.path.name.removeprefix(PART))
                 self.path.rename(final)

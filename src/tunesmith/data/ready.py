@@ -147,9 +147,10 @@ class ReadyRows:
                     self.stopped = str(error)
 
     def save(self, path: Path) -> None:
-        """Write the checksums, so that a resumed run need not read the files again."""
+        """Write the checksums, so that a resumed run need not read the files again; from then on they are mapped."""
         with atomic(path) as part, part.open("wb") as handle:
             np.save(handle, self.keys)
+        self.keys = np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def restored(path: Path, table: Table, store: FeatureStore, columns: Sequence[str]) -> ReadyRows | None:
