@@ -124,9 +124,8 @@ def _agree(network: Any, batch: Batch, by_text: ByText) -> None:
 
 def plan_of(backbone: Any, rows: list[dict[str, str]]) -> tuple[np.ndarray[Any, Any], list[Any]]:
     """Tokens of each row, and tunesmith's batches of an epoch."""
-    lengths = backbone.collate([backbone.encode(row) for row in rows])["attention_mask"].sum(1).numpy()
-    sizes = np.asarray([backbone.size_of_row(row) for row in rows])
-    return lengths, [batch[0] for batch in Plan(np.arange(len(rows)), sizes, BATCH, 1, 0).epoch(0)]
+    lengths = backbone.sizes(rows)
+    return lengths, [batch[0] for batch in Plan(np.arange(len(rows)), lengths, BATCH, 1, 0).epoch(0)]
 
 
 def report_padding(backbone: Any, data: Path, rows: int) -> None:

@@ -73,7 +73,9 @@ class TrainingRecipe:
     tuning: Literal["off", "auto", "max"] = option(
         "auto", "try ways to make steps faster on this machine (threads, compiling, bf16): none, those that pay in this run, all"
     )
-    memory_gb: float | None = option(None, "memory that one piece of a batch may keep; default: 1/16 of the machine's, at most 1")
+    memory_gb: float | None = option(
+        None, "memory that one piece of a batch may keep; default: on a processor 0.25, on a GPU half of its own"
+    )
     gradient_checkpointing: bool = option(False, "compute activations again in the backward pass: slower, less memory")
     patience: int | None = option(None, "stop after this many evaluations without improvement")
     monitor: str | None = option(None, "validation metric that decides which weights are kept; default: the task's own")

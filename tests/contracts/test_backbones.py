@@ -115,15 +115,15 @@ def test_a_size_is_what_a_row_is_padded_to(made: Backbone) -> None:
     assert made.sizes([]).shape == (0,)
     for size, row in zip(sizes, rows, strict=True):
         batch = made.collate([made.encode(row)])
-        padded = [value for name, value in flat(batch) if name.endswith("attention_mask")]
-        pictures = sum(name.endswith("pixels") for name, _ in flat(batch))
+        padded = [value for name, value in named_tensors(batch) if name.endswith("attention_mask")]
+        pictures = sum(name.endswith("pixels") for name, _ in named_tensors(batch))
         assert size == sum(mask.shape[1] for mask in padded) + pictures
 
 
-def flat(batch: dict[str, Any], prefix: str = "") -> list[tuple[str, torch.Tensor]]:
+def named_tensors(batch: dict[str, Any], prefix: str = "") -> list[tuple[str, torch.Tensor]]:
     found = []
     for key, value in batch.items():
-        found.extend(flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", value)])
+        found.extend(named_tensors(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", value)])
     return found
 
 
@@ -160,3 +160,18 @@ def test_memory_is_saved_without_changing_gradients(made: Backbone) -> None:
     assert set(found) == set(expected)
     for name, gradient in expected.items():
         torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_a_ready_row_is_read_as_the_row_itself(made: Backbone) -> None:
+    row = made.sample(1, Random(0))
+    ready = made.ready(row)
+    assert (made.readiness() is None) == (ready == row)
+    again = made.ready(ready)
+    for given in (ready, again):
+        assert torch.equal(*(flat(made.collate([made.encode(one)])) for one in (row, given)))
+        assert made.check(given) == made.check(row)
+
+
+def flat(value: Any) -> torch.Tensor:
+    """All numbers of a nested batch."""
+    return torch.cat([flat(item) for item in value.values()]) if isinstance(value, dict) else value.double().reshape(-1)

@@ -122,7 +122,7 @@ def test_every_row_is_met_once_an_epoch_whatever_the_pieces() -> None:
     for rows, batch, pieces in ((52, 8, 1), (53, 8, 3), (7, 8, 4), (17, 16, 4)):
         plan = Plan(np.arange(100, 100 + rows), np.arange(rows) % 5, batch, pieces, 0)
         for epoch in (0, 1):
-            batches = plan.epoch(epoch)
+            batches = list(plan.epoch(epoch))
             met = np.concatenate([piece for batch_ in batches for piece in batch_])
             assert sorted(met) == list(range(100, 100 + rows))
             assert len(batches) == len(plan)

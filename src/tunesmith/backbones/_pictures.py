@@ -9,7 +9,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
+
+from tunesmith.core.contracts import Picture
 from tunesmith.core.errors import RowError, require
+
+SHRUNK = 4 / 3
+"""How much longer than the square's side the shorter side of a picture is kept for random crops."""
 
 _FILTERS = threading.Lock()
 
@@ -18,7 +24,7 @@ def read_picture(value: Any, column: str) -> Any:
     """A PIL picture in RGB, turned as its EXIF orientation says.
 
     Args:
-        value: path of a file, or the bytes of one.
+        value: path of a file, the bytes of one, or a `Picture`.
         column: where the value stands, for the message.
 
     Raises:
@@ -27,6 +33,8 @@ def read_picture(value: Any, column: str) -> Any:
     require("PIL", "pictures")
     from PIL import Image, ImageOps, UnidentifiedImageError
 
+    if isinstance(value, Picture):
+        return Image.fromarray(np.asarray(value.pixels))
     if value is None:
         raise RowError("the picture is missing", column)
     shown = f"<{len(value)} bytes>" if isinstance(value, bytes) else value if len(value) <= 200 else f"{value[:200]}..."
@@ -57,7 +65,6 @@ def _opened(source: Any) -> Any:
 def _rgb(picture: Any) -> Any:
     """RGB; 16-bit and 32-bit grey is scaled to 8 bits instead of clipped, fractions of 1 likewise, transparency is laid on white."""
     if picture.mode in ("I;16", "I;16B", "I;16L", "I", "F"):
-        import numpy as np
         from PIL import Image
 
         values = np.nan_to_num(np.asarray(picture, dtype=np.float64))
@@ -70,6 +77,40 @@ def _rgb(picture: Any) -> Any:
         ground = Image.new("RGBA", clear.size, "white")
         return Image.alpha_composite(ground, clear).convert("RGB")
     return picture.convert("RGB")
+
+
+def decoder() -> str:
+    """What decides, besides settings, which pixels a picture becomes."""
+    import PIL
+
+    require("PIL", "pictures")
+    return f"Pillow {PIL.__version__}"
+
+
+def prepared(value: Any, column: str, size: int, crop: float) -> Picture:
+    """A picture decoded once for all epochs.
+
+    Where it is much larger than what the network reads, the square of evaluation is cut from the whole picture, and random crops are to be
+    taken from one whose shorter side is `SHRUNK * size` pixels; otherwise the picture is kept whole, and nothing changes.
+
+    Args:
+        value: path of a file, or the bytes of one.
+        column: where the value stands, for messages.
+        size: side of the square in pixels.
+        crop: as for `square`.
+
+    Raises:
+        RowError: as `read_picture`.
+    """
+    from PIL import Image
+
+    picture = read_picture(value, column)
+    shorter, side = min(picture.size), round(SHRUNK * size)
+    if shorter <= side:
+        return Picture(np.asarray(picture))
+    smaller = [max(1, round(length * side / shorter)) for length in picture.size]
+    shrunk = picture.resize((smaller[0], smaller[1]), Image.Resampling.BICUBIC)
+    return Picture(np.asarray(shrunk), np.asarray(square(picture, size, crop, None)))
 
 
 def square(picture: Any, size: int, crop: float, rng: Random | None) -> Any:

@@ -71,6 +71,14 @@ class Fusion(Backbone):
         remarks = [part.check(row) for _, part in self.parts.values()]
         return next((remark for remark in remarks if remark), None)
 
+    def readiness(self) -> str | None:
+        return next((told for _, part in self.parts.values() if (told := part.readiness())), None)
+
+    def ready(self, row: Row) -> Row:
+        for _, part in self.parts.values():
+            row = part.ready(row)
+        return row
+
     def encode(self, row: Row, rng: Random | None = None) -> Encoded:
         return {key: part.encode(row, rng) for key, (_, part) in self.parts.items()}
 

@@ -17,7 +17,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 from tunesmith.backbones import _checkpoints
-from tunesmith.core.contracts import Backbone, Batch, Encoded, Features, InputSpec, Row
+from tunesmith.core.contracts import Backbone, Batch, Encoded, Features, InputSpec, Picture, Row
 from tunesmith.core.errors import BackboneError
 
 if TYPE_CHECKING:
@@ -90,12 +90,28 @@ class Image(Backbone):
         read_picture(row.get(self.columns[0]), self.columns[0])
         return None
 
+    def readiness(self) -> str:
+        from tunesmith.backbones._pictures import SHRUNK, decoder
+
+        return f"picture {self.expected.size} {self.expected.crop} {SHRUNK} {decoder()}"
+
+    def ready(self, row: Row) -> Row:
+        from tunesmith.backbones._pictures import prepared
+
+        column = self.columns[0]
+        if isinstance(row.get(column), Picture):
+            return row
+        return {**row, column: prepared(row.get(column), column, self.expected.size, self.expected.crop)}
+
     def encode(self, row: Row, rng: Random | None = None) -> Encoded:
         import numpy as np
 
         from tunesmith.backbones._pictures import read_picture, square
 
-        picture = square(read_picture(row.get(self.columns[0]), self.columns[0]), self.expected.size, self.expected.crop, rng)
+        value = row.get(self.columns[0])
+        if isinstance(value, Picture) and value.square is not None and rng is None:
+            return {"pixels": np.asarray(value.square)}
+        picture = square(read_picture(value, self.columns[0]), self.expected.size, self.expected.crop, rng)
         return {"pixels": np.asarray(picture)}  # (size, size, 3) uint8
 
     def collate(self, items: Sequence[Encoded]) -> Batch:

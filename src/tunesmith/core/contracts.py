@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tunesmith.core.model import Model
 
 Row = Mapping[str, Any]
-"""One example: column name -> plain value (text, number, path of a picture, bytes of one)."""
+"""One example: column name -> plain value (text, number, path of a picture, bytes of one), or a `Picture`."""
 
 Encoded = dict[str, Any]
 """One example as its backbone and task encoded it, before batching."""
@@ -37,6 +37,21 @@ Batch = dict[str, Any]
 
 Prediction = dict[str, Any]
 """One decoded output; plain JSON values only."""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture that is decoded, upright and in RGB; stands in a row in place of its path or bytes.
+
+    Attributes:
+        pixels: uint8 (height, width, 3): the picture itself, or a smaller one that random crops are taken from.
+        square: uint8 (size, size, 3): exactly what is read of it without random changes; None where that is made of `pixels`.
+        key: checksum of what it was decoded from; empty where that is not known.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    square: npt.NDArray[np.uint8] | None = None
+    key: bytes = b""
 
 
 @dataclass
@@ -144,6 +159,18 @@ class Backbone(ABC):
             RowError: the row's inputs cannot be used.
         """
         self.check(row)
+
+    def readiness(self) -> str | None:
+        """What `ready` computes, with all settings that it depends on; None where it leaves rows as they are."""
+        return None
+
+    def ready(self, row: Row) -> Row:
+        """The row with a `Picture` in place of each picture; `encode` takes it as well, and without an `rng` gives the very same.
+
+        Raises:
+            RowError: the row's inputs cannot be used.
+        """
+        return row
 
     def light(self, fold: Callable[[Arrays], Arrays | None]) -> Callable[[Sequence[Row]], Floats] | None:
         """The network with its saved weights in numpy alone, for the few rows that are predicted faster than torch is loaded.

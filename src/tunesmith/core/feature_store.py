@@ -1,17 +1,22 @@
 """Arrays on disk by the checksum of what they were computed from: memory-mapped, shared by runs, bounded in size.
 
-    ROOT/<what computes them>/<segment>/values.bin   float32, one row's values after another
-                                        index.npz    checksums of the rows, where each begins, shape of what follows the first axis
+    ROOT/<what computes them>/<segment>/values.bin   one row's values after another
+                                        keys.npy     (rows, 16) checksums of the rows, ascending
+                                        places.npy   (rows, 1 + axes) for each key where its values begin, and their shape
+                                        about.json   number type of the values
 
 A segment is written beside its place and renamed when it is complete, so that any number of runs may read and write at once and a killed
-run leaves nothing half-written in sight. Segments that have not been used for longest go first when the limit is reached.
+run leaves nothing half-written in sight. Segments that have not been used for longest go first when the limit is reached. All files are
+mapped, so a store takes no memory that grows with its rows; a process that is handed one maps them anew.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import uuid
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,8 +31,10 @@ from tunesmith.core.files import disk_errors
 
 PART = ".part-"
 KEY_BYTES = 16
+SEGMENT_ROWS = 1 << 16
+"""Rows of a segment at most: what a writer must remember until a segment is complete."""
 
-Array = npt.NDArray[np.float32]
+Array = npt.NDArray[Any]
 
 
 def cache_folder() -> Path:
@@ -35,6 +42,53 @@ def cache_folder() -> Path:
     named = os.environ.get("TUNESMITH_CACHE")
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return Path(named) if named else base / "tunesmith"
+
+
+class Keys:
+    """Ascending checksums, found by halving.
+
+    Args:
+        keys: (n, 16) uint8, ascending.
+    """
+
+    def __init__(self, keys: npt.NDArray[np.uint8]) -> None:
+        self.keys = keys
+        self.heads = np.ndarray(len(keys), ">u8", keys, strides=keys.strides[:1])  # the first half of each
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def find(self, key: bytes) -> int | None:
+        """Place of a key; None if it is not there."""
+        head = int.from_bytes(key[:8], "big")
+        place, end = 0, len(self.heads)
+        while place < end:
+            middle = (place + end) // 2
+            if self.heads[middle] < head:
+                place = middle + 1
+            else:
+                end = middle
+        while place < len(self.heads) and self.heads[place] == head:
+            if self.keys[place].tobytes() == key:
+                return place
+            place += 1
+        return None
+
+    def find_all(self, keys: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+        """(m,) places of (m, 16) keys; -1 for those that are not there."""
+        if not len(self):
+            return np.full(len(keys), -1)
+        heads = np.ndarray(len(keys), ">u8", keys, strides=keys.strides[:1]).astype(np.uint64)
+        places = np.minimum(np.searchsorted(self.heads.astype(np.uint64), heads), len(self) - 1)
+        found = np.where((self.keys[places] == keys).all(axis=1), places, -1)
+        for i in np.flatnonzero((found < 0) & (self.heads[places] == heads)):  # two keys with the same first half
+            found[i] = -1 if (place := self.find(keys[i].tobytes())) is None else place
+        return found
+
+
+def ascending(keys: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    """Order in which (n, 16) checksums ascend."""
+    return np.lexsort(keys.T[::-1])
 
 
 @dataclass
@@ -50,11 +104,12 @@ class FeatureStore:
     root: Path
     computation: str
     limit: int
-    _places: dict[bytes, tuple[_Segment, int]] = field(default_factory=dict, repr=False)
+    _open_segments: list[_Segment] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
-        for path in _segments(self.folder):
-            self._open(path)
+        if not self._open_segments:
+            for path in _segments(self.folder):
+                self._open(path)
 
     @property
     def folder(self) -> Path:
@@ -62,17 +117,39 @@ class FeatureStore:
         return self.root / self.computation
 
     def __contains__(self, key: bytes) -> bool:
-        return key in self._places
+        return self.place(key) is not None
 
     def __len__(self) -> int:
-        return len(self._places)
+        return sum(len(segment.keys) for segment in self._open_segments)
 
     def __getitem__(self, key: bytes) -> Array:
-        segment, row = self._places[key]
-        return segment.row(row)
+        place = self.place(key)
+        if place is None:
+            raise KeyError(key)
+        return self.at(*place)
+
+    def place(self, key: bytes) -> tuple[int, int] | None:
+        """Number of the segment and of the row in it that hold a key's values."""
+        for number, segment in enumerate(self._open_segments):
+            if (row := segment.keys.find(key)) is not None:
+                return number, row
+        return None
+
+    def places(self, keys: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+        """(n, 2) as `place`, of (n, 16) keys; -1 for those that are not there."""
+        found = np.full((len(keys), 2), -1)
+        for number, segment in enumerate(self._open_segments):
+            rows = segment.keys.find_all(keys)
+            new = (found[:, 0] < 0) & (rows >= 0)
+            found[new, 0], found[new, 1] = number, rows[new]
+        return found
+
+    def at(self, segment: int, row: int) -> Array:
+        """The values at a place that `place` gave."""
+        return self._open_segments[segment].row(row)
 
     def writer(self) -> Writer:
-        """A new segment; what is added to it can be read after its `with` block.
+        """Segments to come; what is added can be read after the `with` block.
 
         Raises:
             OutputError: the disk is full, or the folder cannot be written.
@@ -85,15 +162,14 @@ class FeatureStore:
             shutil.rmtree(path, ignore_errors=True)
             return
         os.utime(path)
-        for row, key in enumerate(segment.keys):
-            self._places.setdefault(key, (segment, row))
+        self._open_segments.append(segment)
 
     def make_room(self) -> int:
         """Remove the segments used least lately, of any computation, until the limit holds; gives their number.
 
         Segments that this store has open stay.
         """
-        own = {segment.path for segment, _ in self._places.values()}
+        own = {segment.path for segment in self._open_segments}
         found = sorted(_all_segments(self.root), key=lambda path: path.stat().st_mtime)
         total = sum(_bytes(path) for path in found)
         removed = 0
@@ -112,76 +188,105 @@ class _Segment:
     """One complete segment."""
 
     path: Path
-    keys: list[bytes]
-    starts: npt.NDArray[np.int64]
-    tail: tuple[int, ...]
-    flat: bool
+    keys: Keys
+    places: npt.NDArray[np.int64]
     values: Array
 
     @classmethod
     def read(cls, path: Path) -> _Segment | None:
         """The segment of a folder; None if its files do not belong together."""
         try:
-            with np.load(path / "index.npz") as index:
-                keys = [bytes(row) for row in index["keys"]]
-                starts, tail, flat = index["starts"], tuple(int(n) for n in index["tail"]), bool(index["flat"])
-            values: Any = np.memmap(path / "values.bin", np.float32, mode="r").reshape(-1, *tail)
-        except (OSError, ValueError, KeyError):
+            keys = np.load(path / "keys.npy", mmap_mode="r", allow_pickle=False)
+            places = np.load(path / "places.npy", mmap_mode="r", allow_pickle=False)
+            dtype = np.dtype(json.loads((path / "about.json").read_text())["dtype"])
+            values: Any = np.memmap(path / "values.bin", dtype, mode="r")
+        except (OSError, ValueError, KeyError, TypeError):
             return None
-        return cls(path, keys, starts, tail, flat, values) if len(values) == starts[-1] and len(keys) + 1 == len(starts) else None
+        whole = keys.ndim == places.ndim == 2 and len(keys) == len(places) and keys.shape[1] == KEY_BYTES and keys.dtype == np.uint8
+        return cls(path, Keys(keys), places, values) if whole and len(values) == int(places[:, 1:].prod(axis=1).sum()) else None
+
+    def __reduce__(self) -> Any:
+        return _reopened, (self.path,)
 
     def row(self, number: int) -> Array:
-        part = self.values[self.starts[number] : self.starts[number + 1]]
-        return part[0] if self.flat else part
+        start, *shape = self.places[number].tolist()
+        size = 1
+        for axis in shape:
+            size *= axis
+        return self.values[start : start + size].reshape(shape)
+
+
+def _reopened(path: Path) -> _Segment:
+    """A segment in another process."""
+    found = _Segment.read(path)
+    if found is None:
+        raise OutputError(f"{path} is no longer there; start again, and what it held is computed again")
+    return found
 
 
 class Writer:
-    """A segment that is being written."""
+    """Segments that are being written, one after another."""
 
     def __init__(self, store: FeatureStore) -> None:
         self.store = store
-        self.path = store.folder / f"{PART}{uuid.uuid4().hex}"
-        self.keys: list[bytes] = []
-        self.known: set[bytes] = set()
-        self.starts = [0]
-        self.tail: tuple[int, ...] | None = None
-        self.flat = False
 
     def __enter__(self) -> Self:
+        self._begin()
+        return self
+
+    def _begin(self) -> None:
+        self.path = self.store.folder / f"{PART}{uuid.uuid4().hex}"
+        self.known: set[bytes] = set()
+        self.keys = bytearray()
+        self.places = array("q")
+        self.axes = 0
+        self.end = 0
+        self.dtype: np.dtype[Any] | None = None
         with disk_errors(self.path):
             self.store.root.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.path.mkdir(parents=True)
             self.handle = (self.path / "values.bin").open("wb")
-        return self
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self.known or key in self.store
 
     def add(self, key: bytes, values: Array) -> None:
-        """Add a row's values: of one shape but for the first axis; (width,) or (length, ...)."""
-        self.flat = values.ndim == 1
-        shaped = np.ascontiguousarray(values[None] if self.flat else values, np.float32)
-        if self.tail is None:
-            self.tail = shaped.shape[1:]
-        if shaped.shape[1:] != self.tail:
-            raise ValueError(f"values of shape {shaped.shape[1:]} among others of shape {self.tail}")
+        """Add a row's values: of any shape, with as many axes and of the same number type as the rows before."""
+        if len(self.known) == SEGMENT_ROWS:
+            self._complete()
+            self._begin()
+        if self.dtype is None:
+            self.dtype, self.axes = values.dtype, values.ndim
+        if values.dtype != self.dtype or values.ndim != self.axes:
+            raise ValueError(f"values of shape {values.shape} and type {values.dtype} among others of {self.dtype}")
         with disk_errors(self.path):
-            self.handle.write(shaped.tobytes())
-        self.keys.append(key)
+            self.handle.write(np.ascontiguousarray(values).data)
+        self.keys += key
         self.known.add(key)
-        self.starts.append(self.starts[-1] + len(shaped))
+        self.places.extend((self.end, *values.shape))
+        self.end += values.size
+
+    def _complete(self) -> None:
+        """Give the segment its place."""
+        with disk_errors(self.path):
+            self.handle.close()
+            if self.dtype is not None:
+                keys = np.frombuffer(bytes(self.keys), np.uint8).reshape(-1, KEY_BYTES)
+                order = ascending(keys)
+                np.save(self.path / "keys.npy", keys[order])
+                np.save(self.path / "places.npy", np.frombuffer(self.places, np.int64).reshape(len(keys), -1)[order])
+                (self.path / "about.json").write_text(json.dumps({"dtype": self.dtype.str}))
+                final = self.path.with_name(self.path.name.removeprefix(PART))
+                self.path.rename(final)
+                self.store._open(final)
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:
-            with disk_errors(self.path):
-                self.handle.close()
-                if kind is None and self.tail is not None:
-                    keys = np.frombuffer(b"".join(self.keys), np.uint8).reshape(-1, KEY_BYTES)
-                    np.savez(self.path / "index.npz", keys=keys, starts=np.asarray(self.starts), tail=np.asarray(self.tail), flat=self.flat)
-                    final = self.path.with_name(self.path.name.removeprefix(PART))
-                    self.path.rename(final)
-                    self.store._open(final)
-        except OutputError:
             if kind is None:
-                raise
+                self._complete()
         finally:
+            self.handle.close()
             shutil.rmtree(self.path, ignore_errors=True)
         self.store.make_room()
 

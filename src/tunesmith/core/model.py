@@ -78,6 +78,14 @@ class Model(nn.Module):
             return self.dropout
         return any(p.requires_grad for module in self._own for p in module.parameters(recurse=False))
 
+    def mixes_rows(self) -> bool:
+        """Whether a training pass depends on which rows are in it together (batch norm), so that halving it changes the result."""
+        before = self.training
+        self.train()
+        found = any(isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training for m in self.modules())
+        self.train(before)
+        return found
+
     def frozen_blocks(self) -> int | None:
         """How many blocks, from the input on, never change because only later ones hold trainable weights.
 

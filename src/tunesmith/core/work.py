@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-WORK = 4096
-"""Padded size (tokens) of a batch: its hidden values still fit a processor's cache, and a GPU is busy."""
+WORK = 2048
+"""Padded size (tokens) of a batch: its hidden values fit a processor's caches, where more is slower, and keep a GPU busy."""
 
 
 def batches(sizes: npt.NDArray[np.int64], most: int, work: int = WORK) -> list[slice]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from tunesmith.core.contracts import Task
 from tunesmith.core.errors import DataError
 from tunesmith.data import split as splitting
 from tunesmith.data.infer import Decision
+from tunesmith.data.labels import Labels, ranks
 from tunesmith.data.split import NAMES, Rows
 from tunesmith.data.table import Table
 from tunesmith.recipe import DataRecipe
@@ -27,17 +28,15 @@ class Cutter:
     task: Task
     seed: int
     rows: Rows
-    raws: Sequence[Any]
+    labels: Labels
 
     def cut(self, where: Rows, wanted: Sequence[float]) -> list[Rows]:
         """Parts of the positions `where` with the wanted shares."""
-        strata = self._strata(where)
+        strata = self._strata[where]
         if self.recipe.group:
-            groups = np.asarray([str(self.table.cell(int(self.rows[i]), self.recipe.group)) for i in where])
-            return splitting.grouped(where, strata, groups, wanted, self.seed)
+            return splitting.grouped(where, strata, self.table.ranks(self.recipe.group)[self.rows[where]], wanted, self.seed)
         if self.recipe.time:
-            cells = (self.table.cell(int(self.rows[i]), self.recipe.time) for i in where)
-            return splitting.by_time(where, np.asarray([splitting.moment(cell, self.recipe.time) for cell in cells]), wanted)
+            return splitting.by_time(where, self._moments(where), wanted)
         return splitting.stratified(where, strata, wanted, self.seed)
 
     def check_given(self, splits: dict[str, Rows]) -> None:
@@ -48,19 +47,18 @@ class Cutter:
         """
         if self.recipe.group:
             column = self.recipe.group
-            groups = {name: {str(self.table.cell(int(self.rows[i]), column)) for i in where} for name, where in splits.items()}
-            both = sorted(groups["train"] & (groups["validation"] | groups["test"]))
-            if both:
+            groups = self.table.ranks(column)
+            held = {name: groups[self.rows[where]] for name, where in splits.items()}
+            both = np.intersect1d(held["train"], np.concatenate([held["validation"], held["test"]]))
+            if len(both):
+                example = self.table.cell(int(np.argmax(groups == both[0])), column)
                 raise DataError(
-                    f"the data came divided, and {len(both)} value(s) of '{column}' stand on both sides, for example {both[0]!r}; "
+                    f"the data came divided, and {len(both)} value(s) of '{column}' stand on both sides, for example {example!r}; "
                     "divide it anew with --split 0.8,0.1,0.1, or leave --group out"
                 )
         if self.recipe.time and len(splits["train"]) and len(splits["test"]):
             column = self.recipe.time
-            times = {
-                n: [splitting.moment(self.table.cell(int(self.rows[i]), column), column) for i in splits[n]] for n in ("train", "test")
-            }
-            if max(times["train"]) > min(times["test"]):
+            if self._moments(splits["train"]).max() > self._moments(splits["test"]).min():
                 raise DataError(
                     f"the data came divided, and training rows are later than test rows by '{column}'; divide it anew with "
                     "--split 0.8,0.1,0.1, or leave --time out"
@@ -68,14 +66,22 @@ class Cutter:
 
     def limited(self, where: Rows, limit: int) -> Rows:
         """At most `limit` of the positions `where`, every class in proportion and none left out."""
-        strata = self._strata(where)
+        strata = self._strata[where]
         classes = len(np.unique(strata))
         if limit < classes:
             raise DataError(f"--limit {limit} is less than one training row for each of the {classes} classes; allow at least {classes}")
         return splitting.stratified(where, strata, (limit / len(where), 1 - limit / len(where)), self.seed)[0]
 
-    def _strata(self, where: Rows) -> npt.NDArray[Any]:
-        return np.asarray([self.task.stratum(self.raws[i]) for i in where])
+    @functools.cached_property
+    def _strata(self) -> npt.NDArray[np.int32]:
+        """(positions,) of each row's stratum its place among the different ones."""
+        return ranks(map(self.task.stratum, self.labels), len(self.labels))
+
+    def _moments(self, where: Rows) -> npt.NDArray[np.float64]:
+        column = self.recipe.time
+        assert column is not None
+        cells = self.table.rows(self.rows[where], [column])
+        return np.fromiter((splitting.moment(row[column], column) for row in cells), np.float64, len(where))
 
     def complete(self, splits: dict[str, Rows], decisions: list[Decision]) -> dict[str, Rows]:
         """Given splits, with the missing ones cut from the training rows."""
@@ -97,7 +103,7 @@ class Cutter:
             return f"rows of one '{self.recipe.group}' stay together"
         if self.recipe.time:
             return f"the past by '{self.recipe.time}' trains, the future tests"
-        if len({self.task.stratum(raw) for raw in self.raws}) > 1:
+        if len(self._strata) and self._strata.max() > 0:
             return "every class in proportion, drawn by the seed"
         return "drawn by the seed"
 

@@ -7,7 +7,6 @@ that two readings fit equally well is refused with a question instead.
 from __future__ import annotations
 
 import datetime
-import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -22,6 +21,9 @@ from tunesmith.data.values import Value
 from tunesmith.recipe import DataRecipe
 
 SAMPLE = 5000
+PARTS = 1 << 16
+"""Labels of lists that are counted at most."""
+
 LABEL_NAMES = ("label", "labels", "target", "class", "category", "intent", "sentiment", "y", "tags", "diagnosis", "topic", "outcome")
 
 
@@ -100,7 +102,7 @@ def infer(table: Table, recipe: DataRecipe, task: str | None) -> Columns:
     used = Counter([*(recipe.inputs or []), *(recipe.label or [])])
     if used and used.most_common(1)[0][1] > 1:
         raise DataError(f"column '{used.most_common(1)[0][0]}' is named twice in --inputs and --label; a column is an input or the label")
-    sample = {name: list(itertools.islice(table.column(name), SAMPLE)) for name in table.columns}
+    sample = {name: table.sample(name, SAMPLE) for name in table.columns}
     decisions: list[Decision] = []
     split = _split_column(sample, recipe, decisions)
     label = recipe.label or [_label_column(sample, recipe, split, decisions)]
@@ -188,39 +190,76 @@ def task_of(table: Table, label: list[str]) -> tuple[str, str]:
     """
     if len(label) > 1:
         return "multilabel", f"{len(label)} label columns"
-    counts = Counter(value for value in table.column(label[0]) if value not in (None, ""))
-    rows = sum(counts.values())
-    if not rows:
+    found = _look(table, label[0])
+    if not found.rows:
         raise DataError(f"label column '{label[0]}' is empty in every row; name another with --label COLUMN")
-    values = [str(value) for value in counts]
-    if len(counts) == 1:
+    first = found.first
+    if found.count == 1:
         raise DataError(
-            f"label column '{label[0]}' holds one class only ({values[0]!r} in all {rows} rows); there is nothing to tell apart. "
+            f"label column '{label[0]}' holds one class only ({first[0]!r} in all {found.rows} rows); there is nothing to tell apart. "
             "Add rows of other classes, or name another column with --label"
         )
-    if all(is_number(value) for value in values):
-        whole = all(float(value).is_integer() for value in values)
-        if not whole or (len(counts) > 20 and len(counts) > 0.05 * rows):
-            return "regression", f"column '{label[0]}' holds {len(counts)} different numbers"
-    commas = [value for value in values if re.fullmatch(r"-?\d+,\d+", value)]
-    if len(commas) > 0.5 * len(values):
+    if found.numbers and (not found.whole or (found.count > 20 and found.count > 0.05 * found.rows)):
+        return "regression", f"column '{label[0]}' holds {found.count} different numbers"
+    if found.commas > 0.5 * found.count:
         raise DataError(
-            f"label column '{label[0]}' holds numbers with a decimal comma ({commas[0]!r}); "
-            f"write them with a point ({commas[0].replace(',', '.')!r})"
+            f"label column '{label[0]}' holds numbers with a decimal comma ({found.comma!r}); "
+            f"write them with a point ({found.comma.replace(',', '.')!r})"
         )
-    if len(counts) > 0.5 * rows and sum(map(len, values)) > 80 * len(values):
+    if found.count > 0.5 * found.rows and found.letters > 80 * found.count:
         raise DataError(
-            f"label column '{label[0]}' holds texts, not labels ({values[0][:60]!r} ...); "
+            f"label column '{label[0]}' holds texts, not labels ({first[0][:60]!r} ...); "
             "name the label column with --label, the texts with --inputs"
         )
-    listed = [value for value in values if value.startswith("[") or "|" in value or ";" in value]
-    if listed:
-        labels = {part for value in values for part in split_labels(value)}
-        if len(labels) < len(counts) or len(listed) > 0.2 * len(counts):
-            return "multilabel", f"column '{label[0]}' holds lists of labels ({listed[0]!r})"
-    if len(counts) == rows and rows > 2:
+    if found.listed and (len(found.parts) < found.count or found.listed > 0.2 * found.count):
+        return "multilabel", f"column '{label[0]}' holds lists of labels ({found.example!r})"
+    if found.count == found.rows and found.rows > 2:
         raise DataError(
-            f"label column '{label[0]}' has a different value in each of its {rows} rows ({values[0]!r}, {values[1]!r}, ...): it names "
+            f"label column '{label[0]}' has a different value in each of its {found.rows} rows ({first[0]!r}, {first[1]!r}, ...): it names "
             "rows, not classes. Name the right column with --label; for numbers to predict use --task regression"
         )
-    return "classification", f"column '{label[0]}' holds {len(counts)} classes"
+    return "classification", f"column '{label[0]}' holds {found.count} classes"
+
+
+@dataclass
+class _Seen:
+    """What the different values of a label column are like: none of them is kept but the first ones and the labels of lists."""
+
+    rows: int
+    count: int = 0
+    numbers: bool = True
+    whole: bool = True
+    commas: int = 0
+    comma: str = ""
+    letters: int = 0
+    listed: int = 0
+    example: str = ""
+    first: list[str] = field(default_factory=list)
+    parts: set[str] = field(default_factory=set)
+
+    def add(self, value: str) -> None:
+        self.count += 1
+        if len(self.first) < 2:
+            self.first.append(value)
+        self.letters += len(value)
+        self.numbers = self.numbers and is_number(value)
+        self.whole = self.whole and self.numbers and float(value).is_integer()
+        if re.fullmatch(r"-?\d+,\d+", value):
+            self.commas += 1
+            self.comma = self.comma or value
+        if value.startswith("[") or "|" in value or ";" in value:
+            self.listed += 1
+            self.example = self.example or value
+        if len(self.parts) < PARTS:
+            self.parts.update(split_labels(value))
+
+
+def _look(table: Table, column: str) -> _Seen:
+    whole = table.whole(column)
+    found = _Seen(len(whole) - whole.null_count)
+    different = whole.unique()
+    for start in range(0, len(different), 1024):
+        for value in different.slice(start, 1024).to_pylist():
+            if value is not None:
+                found.add(str(value))
+    return found

@@ -10,21 +10,24 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from tunesmith.core import registry
 from tunesmith.core.contracts import Backbone, Task
 from tunesmith.core.errors import DataError, RowError
-from tunesmith.core.files import sha256
+from tunesmith.core.files import atomic, read_json, write_json
 from tunesmith.data import split as splitting
+from tunesmith.data.audit import Audited, audit
 from tunesmith.data.bad_rows import BadRows
 from tunesmith.data.cutter import Cutter
 from tunesmith.data.infer import Decision
+from tunesmith.data.labels import Labels, Targets
+from tunesmith.data.ready import ReadyRows
 from tunesmith.data.sources import SPLITS, open_source
 from tunesmith.data.split import NAMES, Rows
 from tunesmith.data.table import Table, build, note_bad, open_table
@@ -50,7 +53,7 @@ class Divided:
 
     splits: dict[str, Rows]
     task: Task
-    targets: dict[int, Any]
+    targets: Targets
     decisions: list[Decision] = field(default_factory=list)
 
 
@@ -86,152 +89,128 @@ def restored(path: Path, stored: dict[str, Any]) -> Read:
     return Read(table, stored["part_splits"], bad, stored["described"], stored["name"])
 
 
-def division_facts(divided: Divided) -> dict[str, Any]:
-    """What `restored_division` needs, as plain JSON."""
-    return {
-        "splits": {name: [int(n) for n in rows] for name, rows in divided.splits.items()},
-        "targets": [[number, target] for number, target in divided.targets.items()],
-        "task": divided.task.settings(),
-    }
+def store_division(divided: Divided, folder: Path) -> None:
+    """Write what `restored_division` needs: rows and labels as arrays, the rest as JSON."""
+    labels = divided.targets.labels
+    arrays: dict[str, Any] = {**divided.splits, "numbers": divided.targets.numbers, "values": labels.values}
+    if labels.starts is not None:
+        arrays["starts"] = labels.starts
+    with atomic(folder / "division.npz") as part, part.open("wb") as handle:
+        np.savez(handle, **arrays)
+    write_json(folder / "division.json", {"task": divided.task.settings(), "names": labels.names})
 
 
-def restored_division(stored: dict[str, Any], task: Task) -> Divided:
+def restored_division(folder: Path, task: str) -> Divided:
     """The division a run began with: rows are never divided anew, as files that have changed since would move them between splits."""
-    splits = {name: np.asarray(rows, np.int64) for name, rows in stored["splits"].items()}
-    return Divided(splits, task, {int(number): target for number, target in stored["targets"]})
+    stored = read_json(folder / "division.json")
+    fitted: Task = registry.create("tasks", task, stored["task"])
+    with np.load(folder / "division.npz", allow_pickle=False) as arrays:
+        labels = Labels(stored["names"], arrays["values"], arrays.get("starts"))
+        splits: dict[str, Rows] = {name: arrays[name] for name in NAMES}
+        return Divided(splits, fitted, Targets(fitted, arrays["numbers"], labels))
 
 
-def audit(table: Table, task: Task, backbone: Backbone, bad: BadRows, threads: int = 2) -> tuple[list[int], list[Any]]:
-    """Check the label and the input of every row.
-
-    Returns:
-        The usable rows' numbers, and their raw labels.
-    """
-
-    def look(number: int) -> tuple[int, Any, RowError | str | None]:
-        row = table[number]
-        try:
-            raw = task.raw(row)
-            return number, raw, backbone.check(row)
-        except RowError as error:
-            return number, None, error
-
-    same: dict[Any, Any] = {}
-    remarks: Counter[str] = Counter()
-    rows: list[int] = []
-    raws: list[Any] = []
-    with ThreadPoolExecutor(threads) as pool:
-        for start in range(0, len(table), 4096):
-            for number, raw, found in pool.map(look, range(start, min(start + 4096, len(table)))):
-                if isinstance(found, RowError):
-                    note_bad(table, number, found, bad)
-                    continue
-                if found is not None:
-                    remarks[found] += 1
-                rows.append(number)
-                raws.append(same.setdefault(raw, raw))
-    table.notes.extend(f"{count} row(s): {remark}" for remark, count in remarks.items())
-    return rows, raws
-
-
-def divide(was: Read, split_column: str | None, recipe: DataRecipe, task: Task, backbone: Backbone, seed: int) -> Divided:
+def divide(
+    was: Read, split_column: str | None, recipe: DataRecipe, task: Task, backbone: Backbone, seed: int, pictures: ReadyRows | None = None
+) -> Divided:
     """Audit the rows, divide them, and fit the task on the training part.
+
+    Args:
+        was: what was read.
+        split_column: column that names each row's split, where there is one.
+        recipe: how to divide.
+        task: reads the labels.
+        backbone: checks the inputs.
+        seed: decides the order.
+        pictures: keeps the pictures that the audit decodes.
 
     Raises:
         DataError: too many unusable rows, a split that would be empty, classes too small to divide.
     """
     table, bad = was.table, was.bad
-    rows, raws = audit(table, task, backbone, bad)
-    _keep_placed(table, rows, raws, split_column, recipe, bad)
-    if not rows:
+    found = audit(table, task, backbone, bad, pictures)
+    found = found.take(_placed(table, found.rows, split_column, recipe, bad))
+    if not len(found.rows):
         raise DataError(f"no usable row is left; {bad.summary()}")
-    _no_part_lost(table, rows, bad)
-    bad.check(len(rows), recipe.max_bad_rows)
+    _no_part_lost(table, found.rows, bad)
+    bad.check(len(found.rows), recipe.max_bad_rows)
     decisions: list[Decision] = []
-    names = _given(was, rows, split_column, recipe)
-    if names is None:
-        rows, raws = _without_rare(table, rows, raws, task, recipe, bad)
-    cutter = Cutter(table, recipe, task, seed, np.asarray(rows), raws)
-    if names is not None:
-        cutter.check_given({n: np.flatnonzero(names == n) for n in NAMES})
-        splits = cutter.complete({n: np.flatnonzero(names == n) for n in NAMES}, decisions)
+    given = _given(was, found.rows, split_column, recipe)
+    if given is None:
+        found = found.take(_frequent(table, found, task, recipe, bad))
+    cutter = Cutter(table, recipe, task, seed, found.rows, found.labels)
+    if given is not None:
+        parts = {name: np.flatnonzero(given == code) for code, name in enumerate(NAMES)}
+        cutter.check_given(parts)
+        splits = cutter.complete(parts, decisions)
     else:
         wanted = shares(recipe.split) if recipe.split else DEFAULT_SHARES
-        splits = dict(zip(NAMES, cutter.cut(np.arange(len(rows)), wanted), strict=True))
+        splits = dict(zip(NAMES, cutter.cut(np.arange(len(found.rows)), wanted), strict=True))
         decisions.append(Decision("split", cutter.shown(wanted), cutter.why(), "--split, --group, --time"))
     if recipe.limit is not None and len(splits["train"]) > recipe.limit:
         splits["train"] = cutter.limited(splits["train"], recipe.limit)
-    fitted = task.fit([raws[i] for i in splits["train"]])
-    targets: dict[int, Any] = {}
-    result: dict[str, Rows] = {}
+    fitted = task.fit(found.labels.take(splits["train"]))
     for name in NAMES:
-        keep = []
-        for i in splits[name]:
-            try:
-                targets[rows[i]] = fitted.target(raws[i])
-                keep.append(rows[i])
-            except RowError as error:
-                note_bad(table, rows[i], error, bad)
-        result[name] = np.asarray(keep, np.int64)
-        if not keep:
+        splits[name] = splits[name][_known(table, found, splits[name], fitted, bad)]
+        if not len(splits[name]):
             raise DataError(
                 f"the {name} split is empty" + (f"; {bad.summary()}" if bad.total else "; give more rows, or other --split shares")
             )
-    counted = ", ".join(f"{len(result[name])} {name}" for name in NAMES)
+    counted = ", ".join(f"{len(splits[name])} {name}" for name in NAMES)
     decisions.append(Decision("rows", counted, "limited" if recipe.limit else "all usable ones", "--limit, --max-bad-rows"))
-    bad.check(sum(map(len, result.values())), recipe.max_bad_rows)
-    _note_shared(table, result, backbone.columns)
-    return Divided(result, fitted, targets, decisions)
+    bad.check(sum(map(len, splits.values())), recipe.max_bad_rows)
+    _note_shared(table, found.marks[splits["train"]], found.marks[splits["test"]])
+    used = np.sort(np.concatenate([splits[name] for name in NAMES]))
+    result = {name: found.rows[splits[name]] for name in NAMES}
+    return Divided(result, fitted, Targets(fitted, found.rows[used].astype(np.int32), found.labels.take(used)), decisions)
 
 
-def _no_part_lost(table: Table, rows: list[int], bad: BadRows) -> None:
+def _known(table: Table, found: Audited, where: Rows, fitted: Task, bad: BadRows) -> npt.NDArray[np.bool_]:
+    """Which of the positions hold a label that the fitted task knows; the others are reported."""
+    keep = np.ones(len(where), np.bool_)
+    for place, raw in enumerate(found.labels.take(where)):
+        try:
+            fitted.target(raw)
+        except RowError as error:
+            note_bad(table, int(found.rows[where[place]]), error, bad)
+            keep[place] = False
+    return keep
+
+
+def _no_part_lost(table: Table, rows: Rows, bad: BadRows) -> None:
     """Refuse a file or folder without any usable row: as a rule it lacks a column."""
-    used = {table.part(number) for number in rows} if len(table.files) > 1 else {0}
+    used = set(np.unique(table.parts()[rows]).tolist())
     for name in (name for part, (name, _) in enumerate(table.files) if part not in used):
         reason = next((item.reason for item in bad.named if item.file == name), "they say no split, group or time")
         raise DataError(f"no row of {name} can be used ({reason}); does it have the columns {', '.join(table.columns)}?")
 
 
-def _note_shared(table: Table, splits: dict[str, Rows], columns: Sequence[str]) -> None:
-    """Note how many test rows repeat a training row: the same text, the same bytes of a picture."""
-
-    def values(number: int) -> int:
-        row = table[number]
-        found = []
-        for column in columns:
-            value = row[column]
-            is_path = column in table.path_columns and isinstance(value, str)
-            found.append(sha256(Path(value)) if is_path else value)
-        return hash(tuple(found))
-
-    known = {values(int(number)) for number in splits["train"]}
-    shared = sum(values(int(number)) in known for number in splits["test"])
+def _note_shared(table: Table, train: Rows, test: Rows) -> None:
+    """Note how many test rows repeat a training row, by the marks of their inputs."""
+    shared = int(np.isin(test, train).sum())
     if shared:
         table.notes.append(
-            f"{shared} of {len(splits['test'])} test rows hold the same input as a training row, so the test flatters the model; "
+            f"{shared} of {len(test)} test rows hold the same input as a training row, so the test flatters the model; "
             "take repeated rows out, or keep them on one side with --group"
         )
 
 
-def _keep_placed(table: Table, rows: list[int], raws: list[Any], split_column: str | None, recipe: DataRecipe, bad: BadRows) -> None:
-    """Take rows out of the lists, and report them, that do not say which split, group or time they belong to."""
-    if not (split_column or recipe.group or recipe.time):
-        return
-    keep = 0
-    for number, raw in zip(list(rows), list(raws), strict=True):
+def _placed(table: Table, rows: Rows, split_column: str | None, recipe: DataRecipe, bad: BadRows) -> npt.NDArray[np.bool_]:
+    """Which rows say what split, group or time they belong to; the others are reported."""
+    keep = np.ones(len(rows), np.bool_)
+    columns = [name for name in (split_column, recipe.group, recipe.time) if name]
+    for place, row in enumerate(table.rows(rows, columns) if columns else ()):
         try:
             if split_column:
-                _split_named(table.cell(number, split_column), split_column)
-            if recipe.group and table.cell(number, recipe.group) is None:
+                _split_named(row[split_column], split_column)
+            if recipe.group and row[recipe.group] is None:
                 raise RowError("the group is missing", recipe.group)
             if recipe.time:
-                splitting.moment(table.cell(number, recipe.time), recipe.time)
+                splitting.moment(row[recipe.time], recipe.time)
         except RowError as error:
-            note_bad(table, number, error, bad)
-            continue
-        rows[keep], raws[keep] = number, raw
-        keep += 1
-    del rows[keep:], raws[keep:]
+            note_bad(table, int(rows[place]), error, bad)
+            keep[place] = False
+    return keep
 
 
 def _split_named(value: Any, column: str) -> str:
@@ -241,37 +220,38 @@ def _split_named(value: Any, column: str) -> str:
     return SPLITS[name]
 
 
-def _given(was: Read, rows: list[int], split_column: str | None, recipe: DataRecipe) -> Any:
-    """Name of the split of each row where the data came divided, else None."""
+def _given(was: Read, rows: Rows, split_column: str | None, recipe: DataRecipe) -> npt.NDArray[np.int8] | None:
+    """Place in NAMES of the split of each row where the data came divided (-1: of none), else None."""
     if split_column:
-        return np.asarray([_split_named(was.table.cell(n, split_column), split_column) for n in rows])
+        cells = was.table.rows(rows, [split_column])
+        return np.fromiter((NAMES.index(_split_named(row[split_column], split_column)) for row in cells), np.int8, len(rows))
     if any(was.part_splits) and recipe.split in (None, "given"):
-        return np.asarray([was.part_splits[was.table.part(n)] for n in rows])
+        codes = np.asarray([NAMES.index(name) if name else -1 for name in was.part_splits], np.int8)
+        return codes[was.table.parts()[rows]]
     if recipe.split == "given":
         raise DataError("field 'split' is 'given', but the data has neither train/test files or folders nor a column called split")
     return None
 
 
-def _without_rare(
-    table: Table, rows: list[int], raws: list[Any], task: Task, recipe: DataRecipe, bad: BadRows
-) -> tuple[list[int], list[Any]]:
-    counts = Counter(task.stratum(raw) for raw in raws)
+def _frequent(table: Table, found: Audited, task: Task, recipe: DataRecipe, bad: BadRows) -> npt.NDArray[np.bool_]:
+    """Which rows are of classes large enough to be divided; the others are refused, or left out where that is asked for."""
+    keep = np.ones(len(found.rows), np.bool_)
+    counts = Counter(map(task.stratum, found.labels))
     rare = {name: count for name, count in counts.items() if count < len(NAMES)}
     if not rare or recipe.group or recipe.time:
-        return rows, raws
+        return keep
     if len(counts) == 1:
-        raise DataError(f"{len(rows)} usable row{'s' * (len(rows) > 1)} cannot make train, validation and test; collect more")
+        count = len(found.rows)
+        raise DataError(f"{count} usable row{'s' * (count > 1)} cannot make train, validation and test; collect more")
     if len(counts) - len(rare) < 2 or recipe.rare_classes == "error":
         shown = ", ".join(f"{name!r} ({count} row{'s' * (count > 1)})" for name, count in sorted(rare.items())[:5])
         raise DataError(
             f"{len(rare)} of {len(counts)} classes are too small to appear in train, validation and test: {shown}; each needs at least "
             f"{len(NAMES)} rows. Collect more, merge them with another class, or leave them out with --rare-classes drop"
         )
-    keep = []
-    for i, raw in enumerate(raws):
+    for place, raw in enumerate(found.labels):
         if task.stratum(raw) in rare:
             error = RowError(f"class {task.stratum(raw)!r} is too small and was dropped (--rare-classes drop)")
-            note_bad(table, rows[i], error, bad, asked=True)
-        else:
-            keep.append(i)
-    return [rows[i] for i in keep], [raws[i] for i in keep]
+            note_bad(table, int(found.rows[place]), error, bad, asked=True)
+            keep[place] = False
+    return keep

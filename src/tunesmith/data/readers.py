@@ -8,6 +8,7 @@ that makes the rest of a file unreadable ends the reading.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,12 +94,24 @@ class FolderReader:
                 if entry.suffix.lower() in PICTURES:
                     bad.add(self.label, entry.name, "a picture that lies in no folder of a class")
                 continue
-            for file in sorted(p for p in entry.rglob("*") if p.is_file() and not p.name.startswith(".")):
-                place = str(file.relative_to(self.path))
-                if file.suffix.lower() in PICTURES:
+            for place in _files(self.path, entry.name):
+                suffix = os.path.splitext(place)[1]
+                if suffix.lower() in PICTURES:
                     yield from located(self.label, place, [("image", place), ("label", entry.name)], bad)
                 else:
-                    bad.add(self.label, place, f"not a picture: the name ends in '{file.suffix}'")
+                    bad.add(self.label, place, f"not a picture: the name ends in '{suffix}'")
+
+
+def _files(root: Path, folder: str) -> Iterator[str]:
+    """Files below a folder in order, as paths that start from `root`; the names of one folder are in memory at a time."""
+    for name in sorted(os.listdir(root / folder)):
+        place = f"{folder}/{name}"
+        path = f"{root}/{place}"
+        if os.path.isdir(path):
+            if not os.path.islink(path):
+                yield from _files(root, place)
+        elif not name.startswith(".") and os.path.isfile(path):
+            yield place
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,14 @@ the row as its owner knows it. Columns are found by their position, so that the 
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from tunesmith.core.errors import DataError, RowError, require
 from tunesmith.core.files import atomic
@@ -20,18 +24,24 @@ from tunesmith.data.sources import Source
 from tunesmith.data.values import Located, Value
 
 CHUNK = 2048
+CHUNK_BYTES = 1 << 24
+PIECE = 256
+"""How many rows are made into Python's values at once."""
+
 OWN = 2
 """How many columns of our own stand before the user's."""
 
 
 def chunks(rows: Iterator[Located], size: int = CHUNK) -> Iterator[list[Located]]:
-    """Rows in lists of at most `size`."""
+    """Rows in lists of at most `size`, or fewer where pictures among their values take much room."""
     part: list[Located] = []
+    held = 0
     for row in rows:
         part.append(row)
-        if len(part) == size:
+        held += sum(len(value) for value in row[1].values() if isinstance(value, bytes))
+        if len(part) == size or held >= CHUNK_BYTES:
             yield part
-            part = []
+            part, held = [], 0
     if part:
         yield part
 
@@ -74,6 +84,49 @@ class Table:
         row = {name: batch.column(place)[offset].as_py() for place, name in enumerate(self.columns, start=OWN)}
         return with_paths(row, self.files[batch.column(0)[offset].as_py()][1], self.path_columns)
 
+    def __reduce__(self) -> Any:
+        return _reopened, (self.path, self.columns, self.files, self.path_columns, self.notes)
+
+    def rows(self, numbers: Iterable[int], columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+        """The rows of these numbers, in their order; ascending ones are read many at a time.
+
+        Args:
+            numbers: row numbers.
+            columns: the columns to read; None for all.
+        """
+        names = self.columns if columns is None else list(dict.fromkeys(columns))
+        paths = [name for name in names if name in self.path_columns]
+        waiting: list[int] = []
+        block = -1
+        for number in numbers:
+            if not (block >= 0 and self._starts[block] <= number < self._starts[block + 1]) or len(waiting) == PIECE:
+                yield from self._read(block, waiting, names, paths)
+                waiting = []
+                if not (block >= 0 and self._starts[block] <= number < self._starts[block + 1]):
+                    block = bisect.bisect_right(self._starts, number) - 1
+            waiting.append(int(number) - self._starts[block])
+        yield from self._read(block, waiting, names, paths)
+
+    def _read(self, block: int, offsets: list[int], names: Sequence[str], paths: Sequence[str]) -> Iterator[dict[str, Any]]:
+        if not offsets:
+            return
+        batch = self._batches[block]
+        first, last = offsets[0], offsets[-1]
+        whole = last - first + 1 == len(offsets) and all(b - a == 1 for a, b in itertools.pairwise(offsets))
+        arrow = require("pyarrow", "reading data")
+        chosen = arrow.array(offsets, arrow.int32())
+
+        def read(place: int) -> Any:
+            column = batch.column(place)
+            return (column.slice(first, len(offsets)) if whole else column.take(chosen)).to_pylist()
+
+        values = zip(*[read(self._place(name)) for name in names], strict=True) if names else iter([()] * len(offsets))
+        if not paths:
+            yield from (dict(zip(names, row, strict=True)) for row in values)
+            return
+        for row, part in zip(values, read(0), strict=True):
+            yield with_paths(dict(zip(names, row, strict=True)), self.files[part][1], paths)
+
     def cell(self, number: int, column: str) -> Value:
         """One value."""
         batch, offset = self._find(number)
@@ -85,6 +138,33 @@ class Table:
         place = self._place(name)
         for batch in self._batches:
             yield from batch.column(place).to_pylist()
+
+    def sample(self, name: str, count: int) -> list[Value]:
+        """The first values of a column; of pictures only whether they are there."""
+        column = self.whole(name).slice(0, count)
+        if "binary" in str(column.type):
+            return [b"" if there else None for there in column.is_valid().to_pylist()]
+        values: list[Value] = column.to_pylist()
+        return values
+
+    def whole(self, name: str) -> Any:
+        """A column as an Arrow array that stays on disk."""
+        arrow = require("pyarrow", "reading data")
+        return arrow.chunked_array([batch.column(self._place(name)) for batch in self._batches])
+
+    def ranks(self, name: str) -> npt.NDArray[np.int32]:
+        """(rows,) of each row's value its place among the different ones in sorted order; what is missing ranks last."""
+        compute = require("pyarrow.compute", "reading data")
+        coded = self.whole(name).combine_chunks().dictionary_encode()
+        rank = np.empty(len(coded.dictionary) + 1, np.int32)
+        rank[compute.sort_indices(coded.dictionary).to_numpy()] = np.arange(len(coded.dictionary))
+        rank[-1] = len(coded.dictionary)
+        found: npt.NDArray[np.int32] = rank[coded.indices.fill_null(len(coded.dictionary)).to_numpy(zero_copy_only=False)]
+        return found
+
+    def parts(self) -> npt.NDArray[np.int16]:
+        """(rows,) number of the part each row came from."""
+        return np.concatenate([batch.column(0).to_numpy() for batch in self._batches])
 
     def origin(self, number: int) -> tuple[str, str]:
         """File and place of a row."""
@@ -197,6 +277,13 @@ def open_table(path: Path, columns: list[str], files: list[tuple[str, Path]], pa
     table._starts = [0]
     for batch in table._batches:
         table._starts.append(table._starts[-1] + batch.num_rows)
+    return table
+
+
+def _reopened(path: Path, columns: list[str], files: list[tuple[str, Path]], path_columns: list[str], notes: list[str]) -> Table:
+    """A table in another process."""
+    table = open_table(path, columns, files, path_columns)
+    table.notes.extend(notes)
     return table
 
 

@@ -8,7 +8,7 @@ batches, and the batches shuffled, so that texts are padded little and the order
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -38,7 +38,7 @@ class Plan:
     """
 
     rows: npt.NDArray[np.int64]
-    sizes: npt.NDArray[np.int64]
+    sizes: npt.NDArray[np.integer[Any]]
     batch_size: int
     pieces: int
     seed: int
@@ -49,33 +49,35 @@ class Plan:
         whole, rest = divmod(len(self.rows), self.batch_size)
         return max(1, whole + (rest >= self.pieces))
 
-    def epoch(self, number: int, halvings: int = 0) -> list[list[npt.NDArray[np.int64]]]:
-        """The epoch's batches, each as pieces of row numbers.
+    def epoch(self, number: int, start: int = 0, halvings: int = 0) -> Iterator[list[npt.NDArray[np.int64]]]:
+        """The epoch's batches from number `start` on, each as pieces of row numbers, made one by one.
 
         A last batch with fewer rows than pieces joins the one before it, so that every process has a share of every batch.
 
         Args:
             number: of the epoch, from 0.
+            start: number of the first batch.
             halvings: how often the pieces are halved; the batches stay as they are.
         """
-        return [[self.rows[piece] for piece in batch] for batch in self._cut(number, halvings)]
+        return ([self.rows[piece] for piece in batch] for batch in self._cut(number, start, halvings))
 
-    def pieces_of(self, number: int) -> list[list[tuple[int, int]]]:
+    def pieces_of(self, number: int) -> Iterator[list[tuple[int, int]]]:
         """Of each piece of the epoch's batches the rows, and the size of the longest of them."""
-        return [[(len(piece), int(self.sizes[piece].max())) for piece in batch] for batch in self._cut(number, 0)]
+        return ([(len(piece), int(self.sizes[piece].max())) for piece in batch] for batch in self._cut(number, 0, 0))
 
-    def _cut(self, number: int, halvings: int) -> list[list[npt.NDArray[np.int64]]]:
+    def _cut(self, number: int, start: int, halvings: int) -> Iterator[list[npt.NDArray[np.int64]]]:
         """`epoch`, as places in `rows`."""
         rng = np.random.default_rng([self.seed, number])
         order = rng.permutation(len(self.rows))
         if self.sizes.size and self.sizes.min() != self.sizes.max():
             pool = POOL * self.batch_size
-            parts = [order[i : i + pool] for i in range(0, len(order), pool)]
-            order = np.concatenate([part[np.argsort(self.sizes[part], kind="stable")] for part in parts])
-        cuts = [i * self.batch_size for i in range(1, len(self))]
-        batches = np.split(order, cuts)
-        batches = [batches[i] for i in rng.permutation(len(batches))]
-        return [np.array_split(batch, self._count(batch, halvings)) for batch in batches]
+            for i in range(0, len(order), pool):
+                part = order[i : i + pool]
+                order[i : i + pool] = part[np.argsort(self.sizes[part], kind="stable")]
+        cuts = np.append(np.arange(len(self)) * self.batch_size, len(order))
+        for i in rng.permutation(len(self))[start:]:
+            batch = order[cuts[i] : cuts[i + 1]]
+            yield np.array_split(batch, self._count(batch, halvings))
 
     def _count(self, batch: npt.NDArray[np.int64], halvings: int) -> int:
         """In how many pieces a batch is computed."""
@@ -130,19 +132,31 @@ class Loader:
     def batches(self, epoch: int, start: int = 0, halvings: int = 0) -> Iterator[list[Batch]]:
         """The epoch's batches from number `start` on, each as this process's pieces, halved as often as asked for."""
         rank, world = self.process
-        plan = [batch[rank::world] for batch in self.plan.epoch(epoch, halvings)[start:]]
         seed = self.plan.seed
         view = epoch % self.views if self.views else epoch
 
         def keys(piece: npt.NDArray[np.int64]) -> list[tuple[int, str | None]]:
             return [(int(row), augmentation(seed, view, int(row)) if self.augment else None) for row in piece]
 
-        flat = [keys(piece) for batch in plan for piece in batch]
+        def plan() -> Iterator[list[npt.NDArray[np.int64]]]:
+            return (batch[rank::world] for batch in self.plan.epoch(epoch, start, halvings))
+
+        flat: Any = _Lazily(lambda: (keys(piece) for batch in plan() for piece in batch))
         own = torch.Generator().manual_seed(seed)  # without it the loader would draw from the generator that dropout uses
         loader = DataLoader(self.examples, batch_sampler=flat, collate_fn=self.collate, num_workers=self.workers, generator=own)
         pieces = iter(loader)
-        for batch in plan:
+        for batch in plan():
             yield [next(pieces) for _ in batch]
+
+
+class _Lazily:
+    """What the loader may go through, made while it goes: a list of all keys would grow with the rows."""
+
+    def __init__(self, make: Callable[[], Iterator[Any]]) -> None:
+        self.make = make
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.make()
 
 
 def augmentation(seed: int, view: int, row: int) -> str:
@@ -150,7 +164,10 @@ def augmentation(seed: int, view: int, row: int) -> str:
     return f"{seed}/{view}/{row}"
 
 
-def sizes_of(rows: Any, numbers: npt.NDArray[np.int64], backbone: Backbone, group: int = 4096) -> npt.NDArray[np.int64]:
+def sizes_of(rows: Any, numbers: npt.NDArray[np.int64], backbone: Backbone, group: int = 4096) -> npt.NDArray[np.int32]:
     """(n,) work each of the numbered rows is, a group of rows in memory at a time."""
-    parts = [backbone.sizes([rows[int(n)] for n in numbers[start : start + group]]) for start in range(0, len(numbers), group)]
-    return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+    found = np.empty(len(numbers), np.int32)
+    for start in range(0, len(numbers), group):
+        some = numbers[start : start + group]
+        found[start : start + group] = backbone.sizes(list(rows.rows(some, backbone.columns)))
+    return found

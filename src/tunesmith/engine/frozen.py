@@ -23,9 +23,10 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from tunesmith.core.contracts import Backbone, Batch, Encoded, Features, InputSpec, Row
-from tunesmith.core.feature_store import KEY_BYTES, FeatureStore
+from tunesmith.core.contracts import Backbone, Batch, Encoded, Features, InputSpec, Picture, Row
+from tunesmith.core.feature_store import KEY_BYTES, FeatureStore, Keys, Writer, ascending
 from tunesmith.core.model import Model, to_device
+from tunesmith.core.packed import packed
 from tunesmith.core.work import batches
 
 WINDOW = 1024
@@ -51,7 +52,8 @@ class Frozen(Backbone):
         self.inner, self.network, self.store = inner, network, store
         self.columns = inner.columns
         self.frozen = None if blocks is None else [list(_callable(block)) for block in inner.blocks(network)[:blocks]]
-        self._keys: dict[bytes, bytes] = {}
+        self._raws = Keys(np.empty((0, KEY_BYTES), np.uint8))
+        self._places: npt.NDArray[np.int32] = np.empty((0, 2), np.int32)
         self._tuple = False
 
     # What is remembered
@@ -64,25 +66,40 @@ class Frozen(Backbone):
             device: where the network is.
         """
         computed = 0
+        raws, known = bytearray(), bytearray()
         iterator = iter(rows)
         with self.store.writer() as writer:
             while window := list(itertools.islice(iterator, WINDOW)):
                 missing: dict[bytes, tuple[int, Encoded]] = {}
                 for size, (row, rng) in zip(self.inner.sizes([row for row, _ in window]), window, strict=True):
-                    raw = self._raw(row, rng)
+                    raws += self._raw(row, rng)
                     item = self.inner.encode(row, rng)
                     key = digest(self.inner.collate([item]))
-                    self._keys[raw] = key
-                    if key not in self.store and key not in writer.known:
+                    known += key
+                    if key not in writer:
                         missing[key] = (int(size), item)
-                order = sorted(missing, key=lambda key: -missing[key][0])
-                for part in batches(np.asarray([missing[key][0] for key in order]), BATCH):
-                    keys = order[part]
-                    inputs = to_device(self.inner.collate([missing[key][1] for key in keys]), device)
-                    for key, value in zip(keys, self.compute(inputs), strict=True):
-                        writer.add(key, value.float().cpu().numpy())
-                computed += len(order)
+                computed += self._compute(missing, writer, device)
+        self._know(raws, known)
         return computed
+
+    def _compute(self, missing: Mapping[bytes, tuple[int, Encoded]], writer: Writer, device: torch.device) -> int:
+        """Compute and write the values of encoded rows, each given with its size; gives their number."""
+        order = sorted(missing, key=lambda key: -missing[key][0])
+        with packed(self.network) if len(order) >= BATCH else contextlib.nullcontext():
+            for part in batches(np.asarray([missing[key][0] for key in order]), BATCH):
+                keys = order[part]
+                inputs = to_device(self.inner.collate([missing[key][1] for key in keys]), device)
+                for key, value in zip(keys, self.compute(inputs), strict=True):
+                    writer.add(key, value.float().cpu().numpy())
+        return len(order)
+
+    def _know(self, raws: bytes | bytearray, keys: bytes | bytearray) -> None:
+        """Note where the values of rows are kept: 24 bytes a row."""
+        given = np.concatenate([self._raws.keys, np.frombuffer(raws, np.uint8).reshape(-1, KEY_BYTES)])
+        places = self.store.places(np.frombuffer(keys, np.uint8).reshape(-1, KEY_BYTES))
+        order = ascending(given)
+        self._raws = Keys(given[order])
+        self._places = np.concatenate([self._places, places.astype(np.int32)])[order]
 
     def compute(self, inputs: Batch) -> list[torch.Tensor]:
         """What is remembered of each row of a batch."""
@@ -129,6 +146,8 @@ class Frozen(Backbone):
         found = hashlib.blake2b(digest_size=KEY_BYTES)
         for column in self.columns:
             value = row.get(column)
+            if isinstance(value, Picture):
+                value = value.key or value.pixels.tobytes()
             found.update(repr((type(value).__name__, value)).encode())
         if rng is not None:
             copy = Random()
@@ -139,7 +158,10 @@ class Frozen(Backbone):
     # The contract
 
     def encode(self, row: Row, rng: Random | None = None) -> Encoded:
-        value = torch.from_numpy(np.array(self.store[self._keys[self._raw(row, rng)]]))
+        known = self._raws.find(self._raw(row, rng))
+        if known is None:
+            raise KeyError("a row that was not remembered")
+        value = torch.from_numpy(np.array(self.store.at(*self._places[known].tolist())))
         return {"value": value} if self.frozen is None else {"value": value, "item": self.inner.encode(row, rng)}
 
     def collate(self, items: Sequence[Encoded]) -> Batch:
@@ -182,6 +204,12 @@ class Frozen(Backbone):
 
     def check(self, row: Row) -> str | None:
         return self.inner.check(row)
+
+    def readiness(self) -> str | None:
+        return self.inner.readiness()
+
+    def ready(self, row: Row) -> Row:
+        return self.inner.ready(row)
 
     def sizes(self, rows: Sequence[Row]) -> npt.NDArray[np.int64]:
         return self.inner.sizes(rows)  # so that batches are those of a run that remembers nothing

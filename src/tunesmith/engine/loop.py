@@ -177,7 +177,8 @@ class Loop:
             torch.accelerator.empty_cache()
         self.progress.halvings += 1
         told = f"memory ran out in step {self.progress.step + 1}: batches are now computed in {2**self.progress.halvings} times as many"
-        self._tell("noticed", self.progress, f"{told} pieces; their size, and so the result, stays the same")
+        same = "batch norms see these only" if self.model.mixes_rows() else "the batch, and so the result, stays the same"
+        self._tell("noticed", self.progress, f"{told} pieces; {same}")
 
     def _does_not_fit(self, pieces: list[Batch]) -> str:
         if self.accelerator.num_processes > 1:

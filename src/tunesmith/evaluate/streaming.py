@@ -6,6 +6,7 @@ holds so many rows, or so much work, whichever is less; one that does not fit me
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from tunesmith.core.model import Model
 
 WINDOW = 16  # batches
+PACKED_FROM = 64
+"""Rows from which reordering the weights is won back."""
 
 T = TypeVar("T")
 
@@ -49,16 +52,19 @@ def _window(model: Model, task: Task, window: list[tuple[T, Row]], batch_size: i
     found: list[Prediction] = [{} for _ in window]
     before = model.training
     model.eval()
+    from tunesmith.core.packed import packed
+
     waiting = batches(sizes[order], batch_size)[::-1]
-    while waiting:
-        part = waiting.pop()
-        outputs = _outputs(model, [window[i][1] for i in order[part]])
-        if outputs is None:  # too large for memory
-            middle = (part.start + part.stop) // 2
-            waiting += [slice(middle, part.stop), slice(part.start, middle)]
-            continue
-        for i, prediction in zip(order[part], task.decode(outputs), strict=True):
-            found[i] = prediction
+    with packed(model.network) if len(window) >= PACKED_FROM else contextlib.nullcontext():
+        while waiting:
+            part = waiting.pop()
+            outputs = _outputs(model, [window[i][1] for i in order[part]])
+            if outputs is None:  # too large for memory
+                middle = (part.start + part.stop) // 2
+                waiting += [slice(middle, part.stop), slice(part.start, middle)]
+                continue
+            for i, prediction in zip(order[part], task.decode(outputs), strict=True):
+                found[i] = prediction
     model.train(before)
     return [(key, row, prediction) for (key, row), prediction in zip(window, found, strict=True)]
 

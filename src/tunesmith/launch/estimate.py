@@ -77,7 +77,7 @@ def expected(parts: Parts, model: Model, cost: Cost, plan: Plan, divided: Divide
         processes: that share the work.
     """
     training = parts.recipe.training
-    batches = plan.pieces_of(0)
+    batches = list(plan.pieces_of(0))
     pieces = [piece for batch in batches for piece in batch]
     rows = {name: len(numbers) for name, numbers in divided.splits.items()}
     once = parts.adapter.penalties() is not None

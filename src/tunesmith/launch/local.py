@@ -22,7 +22,6 @@ from typing import Any
 
 from tunesmith import recipe as recipes
 from tunesmith.core import bundle as bundles
-from tunesmith.core import registry
 from tunesmith.core import run as runs
 from tunesmith.core.contracts import Check
 from tunesmith.core.errors import UsageError, require
@@ -32,7 +31,7 @@ from tunesmith.core.run import Run
 from tunesmith.data import prepare
 from tunesmith.data.infer import infer
 from tunesmith.data.prepare import Divided, Read
-from tunesmith.launch import console, outcome, planning, training
+from tunesmith.launch import console, outcome, pictures, planning, training
 from tunesmith.launch.estimate import Estimate
 from tunesmith.launch.resolve import Parts, resolve
 from tunesmith.recipe import Recipe
@@ -115,8 +114,10 @@ def estimate(recipe: Recipe, data: Any = None) -> Estimate:
     """
     prepare_process(recipe.seed)
     with tempfile.TemporaryDirectory(prefix="tunesmith-") as folder:
-        ready = _prepared(recipe, data if data is not None else recipe.data.path, Run(Path(folder)))
-        return planning.plan(ready.parts, ready.model, ready.was.table, ready.divided).expected
+        run = Run(Path(folder))
+        ready = _prepared(recipe, data if data is not None else recipe.data.path, run)
+        rows = pictures.rows_of(run, ready.parts, ready.was.table)
+        return planning.plan(ready.parts, ready.model, rows, ready.divided).expected
 
 
 @dataclass
@@ -137,11 +138,13 @@ def _prepared(recipe: Recipe, source: Any, run: Run) -> _Ready:
     was.table.path_columns = [name for name in columns.inputs if columns.kinds[name] == "image"]
     parts = resolve(recipe, columns)
     console.decisions([*columns.decisions, *parts.decisions])
-    divided = prepare.divide(was, columns.split, recipe.data, parts.task, parts.backbone, recipe.seed)
+    kept = pictures.kept(parts, was.table)
+    divided = prepare.divide(was, columns.split, recipe.data, parts.task, parts.backbone, recipe.seed, kept)
     console.decisions(divided.decisions)
     parts = dataclasses.replace(parts, task=divided.task)
     model = training.build(parts)
-    training.check_features(model, was.table, divided)
+    pictures.stored(run, kept)
+    training.check_features(model, pictures.rows_of(run, parts, was.table), divided)
     return _Ready(parts, model, was, divided, columns.split)
 
 
@@ -184,10 +187,8 @@ def _go_on(run: Run) -> Result | None:
     was, split_column = _restored(run)
     columns = dataclasses.replace(infer(was.table, recipe.data, recipe.task.name), split=split_column)
     parts = resolve(recipe, columns)
-    stored = read_json(run.work / "division.json")
-    task = registry.create("tasks", parts.task.name, stored["task"])
-    divided = prepare.restored_division(stored, task)
-    parts = dataclasses.replace(parts, task=task)
+    divided = prepare.restored_division(run.work, parts.task.name)
+    parts = dataclasses.replace(parts, task=divided.task)
     model = training.build(parts)
     from tunesmith.engine.checkpoints import latest
 
@@ -209,7 +210,7 @@ def prepare_process(seed: int) -> None:
 def _store(run: Run, ready: _Ready) -> None:
     """Write what a resumed run needs, recipe last: its presence says that there is something to resume."""
     write_json(run.work / "data.json", {**prepare.facts(ready.was), "split_column": ready.split_column})
-    write_json(run.work / "division.json", prepare.division_facts(ready.divided))
+    prepare.store_division(ready.divided, run.work)
     write_json(run.folder / "environment.json", runs.environment())
     write_text(run.recipe, recipes.to_yaml(dataclasses.replace(ready.parts.recipe, out=None)))
 
@@ -229,12 +230,13 @@ def _run(run: Run, ready: _Ready, checkpoint: Path | None, deadline: float | Non
         console.say(f"warning: {was.bad.summary()} (all of them: {run.bad_rows})")
     for note in was.table.notes:
         console.say(f"note: {note}")
-    trained = training.train(run, parts, ready.model, was.table, divided, checkpoint, deadline)
+    rows = pictures.rows_of(run, parts, was.table)
+    trained = training.train(run, parts, ready.model, rows, divided, checkpoint, deadline)
     if not main:
         return None
     console.say("evaluating on the test split")
     test = parts.task.metrics()
-    shown = outcome.predict_split(run, trained.model, parts.task, was, divided, test)
+    shown = outcome.predict_split(run, trained.model, parts.task, was, rows, divided, test)
     scores = test.compute()
     constant = outcome.constant(parts.task, divided)
     samples = outcome.samples(trained.model, parts.task)

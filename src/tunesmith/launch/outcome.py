@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import resource
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from tunesmith.core import bundle as bundles
 from tunesmith.core import run as runs
@@ -14,6 +16,8 @@ from tunesmith.core.contracts import Check, Metrics, Prediction, Row, Task
 from tunesmith.core.model import Model
 from tunesmith.core.run import Run
 from tunesmith.data.prepare import Divided, Read
+from tunesmith.data.ready import AnyRows
+from tunesmith.data.split import Rows
 from tunesmith.evaluate import checks as proofs
 from tunesmith.evaluate import streaming
 from tunesmith.launch import training
@@ -22,31 +26,54 @@ from tunesmith.launch.resolve import Parts
 RELOAD_ROWS = 32
 
 
-def _rows(was: Read, numbers: Any) -> Iterator[tuple[int, Row]]:
-    for number in numbers:
-        yield int(number), was.table[int(number)]
+def _rows(rows: AnyRows, numbers: Any) -> Iterator[tuple[int, Row]]:
+    yield from zip(map(int, numbers), rows.rows(numbers), strict=True)
 
 
-def predict_split(run: Run, model: Model, task: Task, was: Read, divided: Divided, metrics: Metrics) -> list[tuple[Row, Any]]:
+def predict_split(
+    run: Run, model: Model, task: Task, was: Read, rows: AnyRows, divided: Divided, metrics: Metrics
+) -> list[tuple[Row, Any]]:
     """Predict the test split into predictions.parquet; gives the first rows with their predictions."""
     first: list[tuple[Row, Any]] = []
-    predicted = streaming.predict(model, task, _rows(was, divided.splits["test"]))
+    predicted = streaming.predict(model, task, _rows(rows, divided.splits["test"]))
     with streaming.PredictionFile(run.predictions) as file:
-        for number, row, prediction in streaming.score(metrics, predicted, divided.targets.__getitem__):
+        for number, _, prediction in streaming.score(metrics, predicted, divided.targets.__getitem__):
             place, where = was.table.origin(number)
             file.write({"row": number, "file": place, "where": where, "target": task.shown(divided.targets[number]), **prediction})
             if len(first) < RELOAD_ROWS:
-                first.append(({c: row.get(c) for c in model.backbone.columns}, prediction))
+                raw = was.table[number]  # the check decodes pictures itself
+                first.append(({c: raw.get(c) for c in model.backbone.columns}, prediction))
     return first
+
+
+@dataclass(frozen=True)
+class Shown(Sequence[Any]):
+    """Targets of rows as people read them, each made when it is asked for."""
+
+    task: Task
+    divided: Divided
+    numbers: Rows
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, place: int) -> Any: ...
+    @overload
+    def __getitem__(self, place: slice) -> Shown: ...
+    def __getitem__(self, place: int | slice) -> Any:
+        if isinstance(place, slice):
+            return dataclasses.replace(self, numbers=self.numbers[place])
+        return self.task.shown(self.divided.targets[int(self.numbers[place])])
 
 
 def constant(task: Task, divided: Divided) -> dict[str, Any]:
     """Test scores of the best constant prediction."""
-    said = task.baseline([task.shown(divided.targets[int(n)]) for n in divided.splits["train"]])
+    said = task.baseline(Shown(task, divided, divided.splits["train"]))
     metrics = task.metrics()
-    test = [divided.targets[int(n)] for n in divided.splits["test"]]
+    test = divided.splits["test"]
     for start in range(0, len(test), 1024):
-        part = test[start : start + 1024]
+        part = [divided.targets[int(number)] for number in test[start : start + 1024]]
         metrics.update([said] * len(part), part)
     return metrics.compute()
 

@@ -18,7 +18,7 @@ import numpy as np
 from tunesmith.core.errors import UsageError, require
 from tunesmith.core.model import Model
 from tunesmith.data.prepare import Divided
-from tunesmith.data.table import Table
+from tunesmith.data.ready import AnyRows
 from tunesmith.engine import cost as costs
 from tunesmith.engine.batches import Examples, Loader, Plan, sizes_of
 from tunesmith.engine.cost import Cost
@@ -68,7 +68,7 @@ class Planned:
             console.say(self.tuning.line())
 
 
-def plan(parts: Parts, model: Model, table: Table, divided: Divided, keep: Path | None = None) -> Planned:
+def plan(parts: Parts, model: Model, table: AnyRows, divided: Divided, keep: Path | None = None) -> Planned:
     """Put the model on its device, see what a few rows cost, batch the rows so that the pieces fit memory, and tune.
 
     Args:
@@ -84,7 +84,9 @@ def plan(parts: Parts, model: Model, table: Table, divided: Divided, keep: Path 
     loader = _loader(parts, model, table, divided, state)
     precision = precision_of(training.precision, state.device)
     cost = costs.measure(model, parts.task, loader, state.device, precision)
-    loader = dataclasses.replace(loader, plan=dataclasses.replace(loader.plan, budget=_budget(cost, loader, training.memory_gb or 1.0)))
+    loader = dataclasses.replace(
+        loader, plan=dataclasses.replace(loader.plan, budget=_budget(model, cost, loader, training.memory_gb or 1.0))
+    )
     remembers = wanted(parts, model, cost.frozen, state.num_processes)
 
     def expected(cost: Cost) -> Estimate:
@@ -100,8 +102,13 @@ def plan(parts: Parts, model: Model, table: Table, divided: Divided, keep: Path 
     return Planned(bench, dataclasses.replace(loader, workers=found.workers), remembers, found, expected(cost.faster(found.gain)))
 
 
-def _budget(cost: Cost, loader: Loader, memory_gb: float) -> int:
-    """Work of the largest piece whose forward pass keeps no more than so many GB; 0 where it keeps next to nothing."""
+def _budget(model: Model, cost: Cost, loader: Loader, memory_gb: float) -> int:
+    """Work of the largest piece whose forward pass keeps no more than so many GB.
+
+    0 (no limit) where it keeps next to nothing, and where a smaller piece would change the result.
+    """
+    if model.mixes_rows():
+        return 0
     a_unit = cost.kept.base + cost.kept.slope * float(loader.plan.sizes.max())  # bytes for each unit of a row's size
     return max(1, int(memory_gb * GB / a_unit)) if a_unit > 1 else 0
 
@@ -140,7 +147,7 @@ def groups(parts: Parts, model: Model) -> list[dict[str, Any]]:
     )
 
 
-def _loader(parts: Parts, model: Model, table: Table, divided: Divided, state: Any) -> Loader:
+def _loader(parts: Parts, model: Model, table: AnyRows, divided: Divided, state: Any) -> Loader:
     recipe = parts.recipe
     rows = divided.splits["train"]
     world = state.num_processes

@@ -15,7 +15,7 @@ from tunesmith.core.feature_store import FeatureStore, cache_folder
 from tunesmith.core.model import Model, to_device
 from tunesmith.core.run import Run
 from tunesmith.data.prepare import Divided
-from tunesmith.data.table import Table
+from tunesmith.data.ready import AnyRows
 from tunesmith.engine.batches import augmentation
 from tunesmith.engine.frozen import Frozen, computation
 from tunesmith.launch import console
@@ -29,7 +29,9 @@ GB = 10**9
 
 
 @contextlib.contextmanager
-def remembering(run: Run, parts: Parts, model: Model, table: Table, divided: Divided, device: torch.device, wanted: bool) -> Iterator[None]:
+def remembering(
+    run: Run, parts: Parts, model: Model, table: AnyRows, divided: Divided, device: torch.device, wanted: bool
+) -> Iterator[None]:
     """Put a backbone that remembers in place of the model's own while training lasts, where that pays and is exact."""
     own = model.backbone
     stand_in = _stand_in(run, parts, model, table, divided, device) if wanted else None
@@ -64,7 +66,7 @@ def _augmented(parts: Parts, model: Model) -> bool:
     return parts.recipe.training.augment and model.backbone.augments and parts.adapter.penalties() is None
 
 
-def _stand_in(run: Run, parts: Parts, model: Model, table: Table, divided: Divided, device: torch.device) -> Frozen | None:
+def _stand_in(run: Run, parts: Parts, model: Model, table: AnyRows, divided: Divided, device: torch.device) -> Frozen | None:
     training = parts.recipe.training
     needed = parts.adapter.penalties() is not None
     blocks = model.frozen_blocks()
@@ -100,15 +102,15 @@ def _inputs(found: Frozen, rows: list[Row], device: torch.device) -> dict[str, A
     return inputs
 
 
-def _all(parts: Parts, table: Table, divided: Divided, augmented: bool) -> Iterator[tuple[Row, Random | None]]:
+def _all(parts: Parts, table: AnyRows, divided: Divided, augmented: bool) -> Iterator[tuple[Row, Random | None]]:
     """Rows of training (in each of their views) and of validation."""
     recipe = parts.recipe
-    for number in divided.splits["train"]:
-        row = table[int(number)]
+    train = divided.splits["train"]
+    for number, row in zip(train, table.rows(train), strict=True):
         if not augmented:
             yield row, None
             continue
         for view in range(recipe.training.views):
             yield row, Random(augmentation(recipe.seed, view, int(number)))
-    for number in divided.splits["validation"]:
-        yield table[int(number)], None
+    for row in table.rows(divided.splits["validation"]):
+        yield row, None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,16 +98,13 @@ def resolve(recipe: Recipe, columns: Columns) -> Parts:
 
 
 def _memory_gb() -> float:
-    """Memory that a piece of a batch may keep: half of an accelerator's, 1/16 of a machine's but at most 1 GB.
+    """Memory that a piece of a batch may keep: half of an accelerator's; on a processor what its caches and allocator like.
 
-    More would not be faster on a processor, whose caches are small.
+    On a processor larger pieces are slower: arrays of more than 32 MB are mapped anew each time, page by page.
     """
     import torch
 
-    if torch.cuda.is_available():
-        return round(torch.cuda.get_device_properties(0).total_memory / 2**30 / 2, 2)
-    pages = os.sysconf("SC_PHYS_PAGES") if "SC_PHYS_PAGES" in os.sysconf_names else 0
-    return round(min(1.0, pages * os.sysconf("SC_PAGE_SIZE") / 2**30 / 16), 2) or 1.0
+    return round(torch.cuda.get_device_properties(0).total_memory / 2**31, 2) if torch.cuda.is_available() else 0.25
 
 
 def _filled(

@@ -12,13 +12,14 @@ import torch
 
 from tunesmith import recipe as recipes
 from tunesmith.core import registry
+from tunesmith.core.contracts import Picture
 from tunesmith.core.errors import BackboneError, UsageError
 from tunesmith.core.files import write_text
 from tunesmith.core.fitting import Callback, Progress, Setup
 from tunesmith.core.model import Model, to_device
 from tunesmith.core.run import Run
 from tunesmith.data.prepare import Divided
-from tunesmith.data.table import Table
+from tunesmith.data.ready import AnyRows
 from tunesmith.engine import closed_form, lr_finder
 from tunesmith.engine.averages import Ema
 from tunesmith.engine.batches import Examples, Loader
@@ -69,7 +70,7 @@ def build(parts: Parts) -> Model:
     return model
 
 
-def check_features(model: Model, table: Table, divided: Divided) -> None:
+def check_features(model: Model, table: AnyRows, divided: Divided) -> None:
     """Refuse a backbone that gives the same features for different rows: nothing can be learned from them.
 
     Raises:
@@ -80,7 +81,8 @@ def check_features(model: Model, table: Table, divided: Divided) -> None:
     model.eval()
     with torch.inference_mode():
         pooled = model.features({"inputs": backbone.collate([backbone.encode(row) for row in rows])}).pooled
-    if pooled is not None and len(rows) > 1 and len({tuple(row.items()) for row in rows}) > 1 and float(pooled.std(dim=0).max()) == 0.0:
+    different = {tuple(value.key if isinstance(value, Picture) else value for value in row.values()) for row in rows}
+    if pooled is not None and len(rows) > 1 and len(different) > 1 and float(pooled.std(dim=0).max()) == 0.0:
         raise BackboneError(
             f"the backbone gives the same features for {len(rows)} different rows, so nothing can be learned from them; pictures are often "
             "read too small for it (--set backbone.size=96 or more), or its weights are damaged"
@@ -88,7 +90,7 @@ def check_features(model: Model, table: Table, divided: Divided) -> None:
 
 
 def train(
-    run: Run, parts: Parts, model: Model, table: Table, divided: Divided, checkpoint: Path | None, deadline: float | None = None
+    run: Run, parts: Parts, model: Model, table: AnyRows, divided: Divided, checkpoint: Path | None, deadline: float | None = None
 ) -> Trained:
     """Train by a resolved recipe.
 
@@ -147,7 +149,7 @@ def _fit(
     run: Run,
     parts: Parts,
     model: Model,
-    table: Table,
+    table: AnyRows,
     divided: Divided,
     planned: Planned,
     accelerator: Any,
@@ -158,7 +160,8 @@ def _fit(
     """Fit in one go or step by step; gives what happened and the checksums of the parameters at the end."""
 
     def evaluate() -> dict[str, Any]:
-        rows = ((int(n), table[int(n)]) for n in divided.splits["validation"])
+        numbers = divided.splits["validation"]
+        rows = zip(map(int, numbers), table.rows(numbers), strict=True)
         return streaming.evaluate(model, parts.task, rows, divided.targets.__getitem__)
 
     loader = dataclasses.replace(planned.loader, examples=Examples(table, divided.targets, model.backbone))
