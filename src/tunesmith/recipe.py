@@ -73,9 +73,7 @@ class TrainingRecipe:
     tuning: Literal["off", "auto", "max"] = option(
         "auto", "try ways to make steps faster on this machine (threads, compiling, bf16): none, those that pay in this run, all"
     )
-    memory_gb: float | None = option(
-        None, "memory that one piece of a batch may keep; default: on a processor 0.25, on a GPU half of its own"
-    )
+    memory_gb: float | None = option(None, "memory a piece of a batch may keep; default: 0.25 on a processor, half of a GPU's")
     gradient_checkpointing: bool = option(False, "compute activations again in the backward pass: slower, less memory")
     patience: int | None = option(None, "stop after this many evaluations without improvement")
     monitor: str | None = option(None, "validation metric that decides which weights are kept; default: the task's own")
@@ -85,7 +83,8 @@ class TrainingRecipe:
     views: int = option(0, "random crops of each picture that come again and again, so that features can be cached; 0: always new ones")
     feature_cache: Literal["auto", "off"] = option("auto", "compute what is frozen once per row, and keep it on disk for later runs")
     cache_gb: float = option(10.0, "size that kept features may reach, of all runs together; the least lately used go first")
-    workers: int = option(0, "processes that read and encode rows")
+    workers: int | None = option(None, "processes that read and encode rows; default: what --tuning finds")
+    levers: list[str] | None = option(None, "ways to make steps faster, such as fused,compile; default: what --tuning finds")
     time_limit: str | None = option(None, "what the whole run may take, such as 10m, 1h30m or 90s; the best model within it")
     checkpoint_steps: int | None = option(None, "write a checkpoint every so many steps besides the one each epoch")
 
@@ -109,7 +108,7 @@ class TrainingRecipe:
             raise ValueError("field 'views' must not be negative")
         if not 0 < self.cache_gb < math.inf:
             raise ValueError("field 'cache_gb' must be above 0")
-        if self.workers < 0:
+        if self.workers is not None and self.workers < 0:
             raise ValueError("field 'workers' must not be negative")
         if not 0 <= self.warmup <= 1:
             raise ValueError("field 'warmup' is a share of the steps, between 0 and 1")

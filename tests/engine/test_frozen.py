@@ -154,7 +154,7 @@ def test_a_run_gives_the_same_with_and_without(
     assert ": 0 of " in capfd.readouterr().err
 
 
-def test_the_probe_is_scikit_learns_logistic_regression(checkpoints: Path, tmp_path: Path) -> None:
+def test_the_probe_is_scikit_learns_logistic_regression(checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from sklearn.linear_model import LogisticRegression
 
     rng = np.random.default_rng(0)
@@ -166,9 +166,11 @@ def test_the_probe_is_scikit_learns_logistic_regression(checkpoints: Path, tmp_p
     frozen = Frozen(model.backbone, model._bare[0], None, FeatureStore(tmp_path / "s", "a", 10**9))
     model.backbone = frozen
     pooled = torch.from_numpy(x)
-    batch = {"inputs": {"pooled": pooled}, "pooled": pooled, "target": torch.from_numpy(y)}
+    parts = [torch.from_numpy(y[i : i + 50]) for i in range(0, 120, 50)]
+    monkeypatch.setattr(closed_form, "PART", 50)  # so that there are several
+    rows = closed_form.Gathered(x, parts, torch.device("cpu"))
     (tmp_path / "w").mkdir()
-    progress, _ = closed_form.fit(model, task, batch, [penalty], lambda: {"accuracy": 0.5}, ("accuracy", "max"), tmp_path / "w", [])
+    progress, _ = closed_form.fit(model, task, rows, [penalty], lambda: {"accuracy": 0.5}, ("accuracy", "max"), tmp_path / "w", [])
     scale = float((x**2).mean())
     reference = LogisticRegression(C=1 / (penalty * scale * len(x)), tol=1e-8, max_iter=5000).fit(x, y)
     with torch.no_grad():

@@ -103,7 +103,7 @@ def test_pieces_keep_to_their_budget_and_batches_stay() -> None:
     plain = Plan(np.arange(500), sizes, 32, 1, 0)
     for budget, halvings in ((400, 0), (1000, 0), (1000, 2)):
         plan = Plan(np.arange(500), sizes, 32, 1, 0, budget=budget)
-        for whole, pieces in zip(plain.epoch(3), plan.epoch(3, halvings), strict=True):
+        for whole, pieces in zip(plain.epoch(3), plan.epoch(3, halvings=halvings), strict=True):
             np.testing.assert_array_equal(np.concatenate(whole), np.concatenate(pieces))
             assert all(len(piece) == 1 or len(piece) * sizes[piece].max() <= budget * 1.5 / 2**halvings for piece in pieces)
     shares = Plan(np.arange(500), sizes, 32, 2, 0, budget=700, processes=2)

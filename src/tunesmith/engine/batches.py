@@ -125,10 +125,6 @@ class Loader:
         numbers, inputs, targets = zip(*items, strict=True)
         return {"inputs": self.examples.backbone.collate(inputs), "target": self.task.collate(targets), "row": list(numbers)}
 
-    def everything(self) -> Batch:
-        """All rows as one batch, without augmentation."""
-        return self.collate([self.examples[int(row), None] for row in self.plan.rows])
-
     def batches(self, epoch: int, start: int = 0, halvings: int = 0) -> Iterator[list[Batch]]:
         """The epoch's batches from number `start` on, each as this process's pieces, halved as often as asked for."""
         rank, world = self.process

@@ -5,32 +5,83 @@ The linear probe of Radford et al. 2021 (CLIP, section 3.2). With a linear head 
     minimise over W, b:  loss(W x + b) / weight + penalty / 2 * scale * |W|^2,    scale = mean |x|^2 / width
 
 `scale` makes a penalty mean the same for features of any size. Penalties go from strong to weak, each starting at the solution before.
+The features lie in a memory-mapped file and are gone through part by part, so that their number does not matter to memory.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors.torch import load_file
 
 from tunesmith.core.contracts import Batch, Task
 from tunesmith.core.errors import TrainingError
-from tunesmith.core.files import atomic
+from tunesmith.core.files import atomic, disk_errors
 from tunesmith.core.fitting import Callback, Progress
-from tunesmith.core.model import Model
+from tunesmith.core.model import Model, to_device
 from tunesmith.engine import checkpoints
+from tunesmith.engine.batches import Loader
 
 ITERATIONS = 500
+PART = 8192
+"""Rows that are in memory at once."""
+
+
+@dataclass
+class Gathered:
+    """Remembered features of all training rows, in a file of their own, in order, and their targets.
+
+    Args:
+        values: (rows, width) float32, memory-mapped.
+        targets: of PART rows each, as the task collated them.
+        device: where the head is.
+    """
+
+    values: npt.NDArray[np.float32]
+    targets: list[Any]
+    device: torch.device
+
+    @property
+    def scale(self) -> float:
+        """Mean square of a feature."""
+        parts = [float(np.square(self.values[i : i + PART], dtype=np.float64).sum()) for i in range(0, len(self.values), PART)]
+        return sum(parts) / self.values.size
+
+    def batches(self) -> Iterator[Batch]:
+        """All rows, part by part."""
+        for number, target in enumerate(self.targets):
+            pooled = torch.from_numpy(np.array(self.values[number * PART : (number + 1) * PART]))
+            batch: Batch = to_device({"inputs": {"pooled": pooled}, "target": target}, self.device)
+            yield batch
+
+
+def gathered(loader: Loader, path: Path, device: torch.device) -> Gathered:
+    """Put the remembered features of a loader's rows into one file.
+
+    Raises:
+        OutputError: the disk is full.
+    """
+    rows, targets = loader.plan.rows, []
+    with disk_errors(path), path.open("wb") as handle:
+        for start in range(0, len(rows), PART):
+            batch = loader.collate([loader.examples[int(row), None] for row in rows[start : start + PART]])
+            handle.write(batch["inputs"]["pooled"].numpy().tobytes())
+            targets.append(batch["target"])
+            width = batch["inputs"]["pooled"].shape[1]
+    return Gathered(np.memmap(path, np.float32, mode="r").reshape(-1, width), targets, device)
 
 
 def fit(
     model: Model,
     task: Task,
-    batch: Batch,
+    found: Gathered,
     penalties: Sequence[float],
     evaluate: Callable[[], dict[str, Any]],
     monitor: tuple[str, str],
@@ -42,7 +93,7 @@ def fit(
     Args:
         model: its backbone gives remembered features.
         task: gives the loss.
-        batch: all training rows, with `pooled` (rows, width) and `target`.
+        found: the training rows.
         penalties: what validation chooses from.
         evaluate: validation scores of the model as it stands.
         monitor: validation metric that decides, and `max` or `min`.
@@ -57,15 +108,15 @@ def fit(
     """
     model.eval()
     phase = task.phases[0]
-    weight = task.weight(batch, phase)
-    scale = float(batch["pooled"].float().square().mean())
+    weight = sum(task.weight(batch, phase) for batch in found.batches())
+    scale = found.scale
     parameters = list(model.trainable().values())
     progress = Progress(total_steps=len(penalties), epochs=len(penalties))
     for callback in callbacks:
         callback.train_start(progress)
     for penalty in sorted(penalties, reverse=True):
         started = time.perf_counter()
-        loss, norm = _solve(model, task, batch, phase, weight, penalty * scale, parameters)
+        loss, norm = _solve(model, task, found, phase, weight, penalty * scale, parameters)
         progress.seconds += time.perf_counter() - started
         progress.step += 1
         progress.epoch += 1
@@ -84,7 +135,7 @@ def fit(
 
 
 def _solve(
-    model: Model, task: Task, batch: Batch, phase: str, weight: float, penalty: float, parameters: list[torch.nn.Parameter]
+    model: Model, task: Task, found: Gathered, phase: str, weight: float, penalty: float, parameters: list[torch.nn.Parameter]
 ) -> tuple[float, float]:
     """Minimise from where the head stands; gives loss and gradient norm there."""
     optimizer = torch.optim.LBFGS(
@@ -94,11 +145,16 @@ def _solve(
 
     def objective() -> torch.Tensor:
         optimizer.zero_grad()
-        loss = task.loss(model, batch, phase) / weight
-        (loss + penalty / 2 * sum(p.square().sum() for p in parameters if p.ndim > 1)).backward()
+        loss = torch.zeros((), dtype=torch.float64)
+        for batch in found.batches():
+            part = task.loss(model, batch, phase) / weight
+            part.backward()
+            loss += part.detach().cpu()
+        charge = penalty / 2 * sum((p.square().sum() for p in parameters if p.ndim > 1), torch.zeros((), device=found.device))
+        charge.backward()
         norm = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None]).norm()
-        seen.append((float(loss.detach()), float(norm)))
-        return loss.detach() + penalty / 2 * sum(p.detach().square().sum() for p in parameters if p.ndim > 1)
+        seen.append((float(loss), float(norm)))
+        return loss.to(found.device, charge.dtype) + charge.detach()
 
     optimizer.step(objective)
     optimizer.zero_grad()

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from tunesmith.core.contracts import Batch, Task
+from tunesmith.core.errors import UnknownNameError
 from tunesmith.core.fitting import OptimizerSpec
 from tunesmith.core.model import Model
 from tunesmith.engine.cost import timed, train_once
@@ -38,7 +39,14 @@ def precision_of(name: str | None, device: torch.device) -> Precision:
 
 @dataclass
 class Bench:
-    """What a lever is tried on."""
+    """What a lever is tried on.
+
+    Attributes:
+        model, task, batch, device: a pass over the batch is what is timed.
+        optimizer, groups: as in training.
+        precision: number format of the forward pass.
+        format_given: whether the recipe names it.
+    """
 
     model: Model
     task: Task
@@ -47,6 +55,7 @@ class Bench:
     optimizer: OptimizerSpec
     groups: list[dict[str, Any]]
     precision: Precision = nullcontext
+    format_given: bool = False
 
     def seconds(self) -> float:
         """Of a forward and backward pass."""
@@ -147,7 +156,7 @@ class Bf16(Lever):
     name: ClassVar[str] = "bf16"
 
     def fits(self, bench: Bench) -> bool:
-        return bench.precision is nullcontext
+        return not bench.format_given and bench.precision is nullcontext
 
     @contextmanager
     def on(self, bench: Bench) -> Iterator[None]:
@@ -205,6 +214,31 @@ class Fused(Lever):
                 parameter.grad = torch.ones_like(parameter)
         optimizer = bench.optimizer.build(groups, fused=fused)
         return lambda: optimizer.step() and None
+
+
+def called(lever: Lever) -> str:
+    """What a lever is called in a recipe.
+
+    Example:
+        >>> called(Threads(2)), called(Compiled())
+        ('threads 2', 'compile')
+    """
+    return f"{lever.name} {lever.count}" if isinstance(lever, Threads) else lever.name
+
+
+def named(name: str) -> Lever:
+    """The lever of a name that `called` gives.
+
+    Raises:
+        UnknownNameError: there is none.
+    """
+    word, _, count = name.partition(" ")
+    if word == Threads.name and count.isdigit() and int(count) > 0:
+        return Threads(int(count))
+    known = {lever.name: lever for lever in (Fused(), ChannelsLast(), Bf16(), Compiled())}
+    if name not in known:
+        raise UnknownNameError("lever", name, [*known, "threads 1", "threads 2"])
+    return known[name]
 
 
 def candidates(device: torch.device, cores: int) -> list[Lever]:

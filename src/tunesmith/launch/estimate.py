@@ -93,10 +93,10 @@ def expected(parts: Parts, model: Model, cost: Cost, plan: Plan, divided: Divide
         epochs=epochs,
         steps=1 if once else len(batches),
         operations=epochs * sum(operations),
-        features_seconds=forward * (rows["train"] * views + rows["validation"]) if remembered else 0.0,
+        features_seconds=forward * (rows["train"] * views + rows["validation"] + rows["test"]) if remembered else 0.0,
         epoch_seconds=sum(cost.training.overhead * (1 if tail else 0.1) + n / cost.training.rate for n in operations) / processes,
         evaluation_seconds=forward * tail * rows["validation"],
-        test_seconds=forward * rows["test"],
+        test_seconds=forward * tail * rows["test"],
         memory_bytes=_memory(model, cost, pieces, tail),
     )
 

@@ -33,6 +33,7 @@ from tunesmith.data.infer import infer
 from tunesmith.data.prepare import Divided, Read
 from tunesmith.launch import console, outcome, pictures, planning, training
 from tunesmith.launch.estimate import Estimate
+from tunesmith.launch.remembering import remembering
 from tunesmith.launch.resolve import Parts, resolve
 from tunesmith.recipe import Recipe
 
@@ -231,12 +232,14 @@ def _run(run: Run, ready: _Ready, checkpoint: Path | None, deadline: float | Non
     for note in was.table.notes:
         console.say(f"note: {note}")
     rows = pictures.rows_of(run, parts, was.table)
-    trained = training.train(run, parts, ready.model, rows, divided, checkpoint, deadline)
-    if not main:
-        return None
-    console.say("evaluating on the test split")
+    planned = training.settled(run, parts, ready.model, rows, divided, deadline)
     test = parts.task.metrics()
-    shown = outcome.predict_split(run, trained.model, parts.task, was, rows, divided, test)
+    with remembering(run, parts, ready.model, rows, divided, planned.bench.device, planned.remembers):
+        trained = training.train(run, parts, ready.model, rows, divided, planned, checkpoint)
+        if not main:
+            return None
+        console.say("evaluating on the test split")
+        shown = outcome.predict_split(run, trained.model, parts.task, was, rows, divided, test)
     scores = test.compute()
     constant = outcome.constant(parts.task, divided)
     samples = outcome.samples(trained.model, parts.task)
@@ -253,8 +256,8 @@ def _run(run: Run, ready: _Ready, checkpoint: Path | None, deadline: float | Non
         "validation": trained.validation,
         "constant": constant,
         "checks": [dataclasses.asdict(check) for check in checks],
-        "expected": dataclasses.asdict(trained.expected),
-        "tuning": trained.tuning.plain(),
+        "expected": dataclasses.asdict(planned.expected),
+        "tuning": planned.tuning.plain(),
         "cost": outcome.cost(trained, time.perf_counter() - started),
         "data": {**{name: len(rows) for name, rows in divided.splits.items()}, "bad_rows": was.bad.total, "notes": was.table.notes},
         "backbone": trained.model.backbone.origin(),

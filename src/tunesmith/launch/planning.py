@@ -10,7 +10,6 @@ import dataclasses
 import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,25 +35,26 @@ SHARE = 0.6
 
 @dataclass
 class Planned:
-    """All that training needs, and what it will take."""
+    """All that training needs, and what it will take.
+
+    Attributes:
+        bench: what levers were tried on.
+        loader: gives the batches.
+        remembers: whether what is frozen is computed once per row.
+        tuning: the levers that pay.
+        expected: time and memory.
+        deadline: when training must have ended, by `time.monotonic`; None for whenever it has.
+    """
 
     bench: Bench
     loader: Loader
     remembers: bool
     tuning: Tuning
     expected: Estimate
+    deadline: float | None = None
 
-    @property
-    def precision(self) -> str:
-        """Number format of the forward pass."""
-        return "bf16" if self._takes("bf16") else "fp32"
-
-    @property
-    def fused(self) -> bool:
-        """Whether the optimizer's step is one operation."""
-        return self._takes("fused")
-
-    def _takes(self, name: str) -> bool:
+    def takes(self, name: str) -> bool:
+        """Whether a lever of this name was chosen."""
         return any(lever.name == name for lever in self.tuning.levers)
 
     def on(self) -> AbstractContextManager[None]:
@@ -68,7 +68,7 @@ class Planned:
             console.say(self.tuning.line())
 
 
-def plan(parts: Parts, model: Model, table: AnyRows, divided: Divided, keep: Path | None = None) -> Planned:
+def plan(parts: Parts, model: Model, table: AnyRows, divided: Divided) -> Planned:
     """Put the model on its device, see what a few rows cost, batch the rows so that the pieces fit memory, and tune.
 
     Args:
@@ -76,7 +76,6 @@ def plan(parts: Parts, model: Model, table: AnyRows, divided: Divided, keep: Pat
         model: with its adapter.
         table: the rows.
         divided: which rows train.
-        keep: file that keeps the run's choice of levers.
     """
     training = parts.recipe.training
     state = processes()
@@ -94,9 +93,13 @@ def plan(parts: Parts, model: Model, table: AnyRows, divided: Divided, keep: Pat
 
     bench = Bench(model, parts.task, _typical(loader, cost, state.device), state.device, parts.optimizer, groups(parts, model), precision)
     # with nothing but a head to train there are no steps worth the name, and several processes would not choose alike
-    mode = training.tuning if state.num_processes == 1 and model.frozen_blocks() is not None else "off"
+    off = training.tuning == "off" or training.levers is not None or state.num_processes > 1 or model.frozen_blocks() is None
     first = expected(cost)
-    found = tuning.tune(bench, loader, mode, first.epochs * first.epoch_seconds, keep)
+    found = (
+        tuning.given(bench, training.levers or [], loader.workers)
+        if off
+        else tuning.tune(bench, loader, training.tuning, first.epochs * first.epoch_seconds)
+    )
     if remembers:  # a compiled network would not see that frozen blocks answer from memory
         found = dataclasses.replace(found, levers=[lever for lever in found.levers if lever.name != "compile"])
     return Planned(bench, dataclasses.replace(loader, workers=found.workers), remembers, found, expected(cost.faster(found.gain)))
@@ -156,7 +159,7 @@ def _loader(parts: Parts, model: Model, table: AnyRows, divided: Divided, state:
     examples = Examples(table, divided.targets, model.backbone)
     augment = recipe.training.augment and parts.backbone.augments
     place = (state.process_index, world)
-    return Loader(batches, examples, parts.task, augment, recipe.training.workers, place, recipe.training.views)
+    return Loader(batches, examples, parts.task, augment, recipe.training.workers or 0, place, recipe.training.views)
 
 
 def processes() -> Any:

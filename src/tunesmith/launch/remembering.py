@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from tunesmith.core.contracts import Row
-from tunesmith.core.errors import OutputError
+from tunesmith.core.errors import OutputError, TrainingError
 from tunesmith.core.feature_store import FeatureStore, cache_folder
 from tunesmith.core.model import Model, to_device
 from tunesmith.core.run import Run
@@ -22,6 +22,7 @@ from tunesmith.launch import console
 from tunesmith.launch.resolve import Parts
 
 SAMPLE = 8
+SCORED = ("validation", "test")
 WORTH = 0.1
 """Share of the forward pass below which reading what was remembered costs about what computing it does."""
 
@@ -32,9 +33,11 @@ GB = 10**9
 def remembering(
     run: Run, parts: Parts, model: Model, table: AnyRows, divided: Divided, device: torch.device, wanted: bool
 ) -> Iterator[None]:
-    """Put a backbone that remembers in place of the model's own while training lasts, where that pays and is exact."""
+    """Put a backbone that remembers in place of the model's own within the context, where that pays and is exact."""
     own = model.backbone
     stand_in = _stand_in(run, parts, model, table, divided, device) if wanted else None
+    if model.frozen_blocks() is None and _augmented(parts, model) and not parts.recipe.training.views:
+        console.say("feature cache: off: training rows change at random in each epoch (--views 4: in 4 ways only; --no-augment: not)")
     if stand_in is not None:
         model.backbone = stand_in
     try:
@@ -78,9 +81,11 @@ def _stand_in(run: Run, parts: Parts, model: Model, table: AnyRows, divided: Div
     rows: list[Row] = [table[int(number)] for number in divided.splits["train"][:SAMPLE]]
     what = "features of the frozen backbone" if blocks is None else f"what the {blocks} frozen blocks give"
     if not found.agrees(rows, device):
+        if needed:
+            raise TrainingError(f"adapter '{parts.adapter.name}': the backbone gives other features for the same rows each time")
         console.say(f"feature cache: off: {what} cannot be put back exactly in this network")
         return None
-    count = (training.views if augmented else 1) * len(divided.splits["train"]) + len(divided.splits["validation"])
+    count = (training.views if augmented else 1) * len(divided.splits["train"]) + sum(len(divided.splits[name]) for name in SCORED)
     values = found.compute(_inputs(found, rows, device))
     size = sum(value.numel() for value in values) * 4 / len(rows) * count
     if size > training.cache_gb * GB and not needed:
@@ -103,7 +108,7 @@ def _inputs(found: Frozen, rows: list[Row], device: torch.device) -> dict[str, A
 
 
 def _all(parts: Parts, table: AnyRows, divided: Divided, augmented: bool) -> Iterator[tuple[Row, Random | None]]:
-    """Rows of training (in each of their views) and of validation."""
+    """Rows of training (in each of their views), of validation and of test."""
     recipe = parts.recipe
     train = divided.splits["train"]
     for number, row in zip(train, table.rows(train), strict=True):
@@ -112,5 +117,6 @@ def _all(parts: Parts, table: AnyRows, divided: Divided, augmented: bool) -> Ite
             continue
         for view in range(recipe.training.views):
             yield row, Random(augmentation(recipe.seed, view, int(number)))
-    for row in table.rows(divided.splits["validation"]):
-        yield row, None
+    for name in SCORED:
+        for row in table.rows(divided.splits[name]):
+            yield row, None

@@ -16,21 +16,19 @@ from tunesmith.core.contracts import Picture
 from tunesmith.core.errors import BackboneError, UsageError
 from tunesmith.core.files import write_text
 from tunesmith.core.fitting import Callback, Progress, Setup
-from tunesmith.core.model import Model, to_device
+from tunesmith.core.model import Model
 from tunesmith.core.run import Run
 from tunesmith.data.prepare import Divided
 from tunesmith.data.ready import AnyRows
 from tunesmith.engine import closed_form, lr_finder
 from tunesmith.engine.averages import Ema
 from tunesmith.engine.batches import Examples, Loader
+from tunesmith.engine.levers import called
 from tunesmith.engine.loop import Limits, Loop
 from tunesmith.evaluate import streaming
 from tunesmith.launch import console
-from tunesmith.launch.estimate import Estimate
 from tunesmith.launch.planning import Planned, accelerator, fewer_rows, groups, plan
-from tunesmith.launch.remembering import remembering
 from tunesmith.launch.resolve import Parts
-from tunesmith.launch.tuning import Tuning
 
 
 @dataclass
@@ -47,8 +45,6 @@ class Trained:
     trainable: int
     monitor: tuple[str, str]
     device: torch.device
-    expected: Estimate
-    tuning: Tuning
 
 
 def build(parts: Parts) -> Model:
@@ -89,9 +85,30 @@ def check_features(model: Model, table: AnyRows, divided: Divided) -> None:
         )
 
 
-def train(
-    run: Run, parts: Parts, model: Model, table: AnyRows, divided: Divided, checkpoint: Path | None, deadline: float | None = None
-) -> Trained:
+def settled(run: Run, parts: Parts, model: Model, table: AnyRows, divided: Divided, deadline: float | None) -> Planned:
+    """What the run will do and take, told and written down.
+
+    Args:
+        run: its recipe is given the choices, so that a resumed or repeated run makes the same.
+        parts: implementations; the task is fitted.
+        model: what `build` gave.
+        table: the rows.
+        divided: row numbers of the splits, and targets; training rows are left out where the time does not suffice for all.
+        deadline: when training must have ended, by `time.monotonic`; None for whenever it has.
+    """
+    planned = plan(parts, model, table, divided)
+    training = parts.recipe.training
+    chosen = [called(lever) for lever in planned.tuning.levers]
+    precision = training.precision or ("bf16" if planned.takes("bf16") else "fp32")
+    _write_training(run, parts, precision=precision, levers=chosen, workers=planned.tuning.workers)
+    planned.tell()
+    if deadline is not None:
+        planned.deadline = deadline - planned.expected.after_seconds
+        fewer_rows(planned, divided, planned.deadline - time.monotonic())
+    return planned
+
+
+def train(run: Run, parts: Parts, model: Model, table: AnyRows, divided: Divided, planned: Planned, checkpoint: Path | None) -> Trained:
     """Train by a resolved recipe.
 
     Args:
@@ -100,24 +117,17 @@ def train(
         model: what `build` gave.
         table: the rows.
         divided: row numbers of the splits, and targets.
+        planned: what `settled` gave.
         checkpoint: where to go on from, or None.
-        deadline: when the whole run is to have ended, by `time.monotonic`; None for whenever it has.
     """
     recipe = parts.recipe
-    planned = plan(parts, model, table, divided, run.work / "tuning.json")
-    if parts.recipe.training.precision is None:  # so that a resumed or repeated run takes the same
-        _write_training(run, parts, precision=planned.precision)
-    own = accelerator(parts.recipe.training.precision)
+    own = accelerator(recipe.training.precision)
     before, names = model.fingerprints(), set(model.trainable())
     trainable = sum(p.numel() for p in model.trainable().values())
-    planned.tell()
-    if deadline is not None:
-        deadline -= planned.expected.after_seconds
-        fewer_rows(planned, divided, deadline - time.monotonic())
     assert recipe.training.monitor is not None
     monitor = (recipe.training.monitor, parts.task.directions()[recipe.training.monitor])
-    with planned.on(), remembering(run, parts, model, table, divided, own.device, planned.remembers):
-        progress, after = _fit(run, parts, model, table, divided, planned, own, monitor, checkpoint, deadline)
+    with planned.on():
+        progress, after = _fit(run, parts, model, table, divided, planned, own, monitor, checkpoint)
     if progress.stop:
         console.say(f"stopped early: {progress.stop}")
     own.wait_for_everyone()
@@ -134,8 +144,6 @@ def train(
         trainable=trainable,
         monitor=monitor,
         device=own.device,
-        expected=planned.expected,
-        tuning=planned.tuning,
     )
 
 
@@ -155,7 +163,6 @@ def _fit(
     accelerator: Any,
     monitor: tuple[str, str],
     checkpoint: Path | None,
-    deadline: float | None,
 ) -> tuple[Progress, dict[str, int]]:
     """Fit in one go or step by step; gives what happened and the checksums of the parameters at the end."""
 
@@ -170,11 +177,10 @@ def _fit(
     if penalties is not None:
         if accelerator.num_processes > 1:
             raise UsageError(f"--adapter {parts.adapter.name} is fitted in one process; start it without torchrun")
-        everything = to_device(loader.everything(), accelerator.device)
-        whole = {**everything["inputs"], **everything}
         run.checkpoints.mkdir(parents=True, exist_ok=True)
-        return closed_form.fit(model, parts.task, whole, penalties, evaluate, monitor, run.checkpoints, callbacks)
-    setup = _setup(parts, model, loader, accelerator, planned.fused)
+        found = closed_form.gathered(loader, run.work / "probe.bin", accelerator.device)
+        return closed_form.fit(model, parts.task, found, penalties, evaluate, monitor, run.checkpoints, callbacks)
+    setup = _setup(parts, model, loader, accelerator, planned.takes("fused"))
     recipe = parts.recipe
     if recipe.training.find_lr and checkpoint is None:
         recipe = _with_found_rate(run, parts, setup, accelerator)
@@ -191,7 +197,7 @@ def _fit(
             patience=recipe.training.patience,
             monitor=monitor,
             checkpoint_steps=recipe.training.checkpoint_steps,
-            seconds=None if deadline is None else deadline - time.monotonic(),
+            seconds=None if planned.deadline is None else planned.deadline - time.monotonic(),
             evaluation_seconds=planned.expected.evaluation_seconds,
         ),
         evaluate=evaluate,

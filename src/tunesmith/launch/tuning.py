@@ -10,8 +10,9 @@ import itertools
 import os
 import platform
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from tunesmith.core.files import read_json, write_json
 from tunesmith.core.model import to_device
 from tunesmith.engine.batches import Loader
 from tunesmith.engine.cost import train_once
-from tunesmith.engine.levers import GAIN, Bench, Lever, candidates
+from tunesmith.engine.levers import GAIN, Bench, Lever, Threads, called, candidates, named
 from tunesmith.launch import console
 
 PAYS = 0.05
@@ -68,22 +69,32 @@ class Tuning:
         return {name: getattr(self, name) for name in ("workers", "gain", "tried", "left_out", "seconds", "known")}
 
 
-def tune(bench: Bench, loader: Loader, mode: str, training_seconds: float, keep: Path | None = None) -> Tuning:
+def given(bench: Bench, names: Sequence[str], workers: int) -> Tuning:
+    """The levers that a recipe names, as far as they apply here.
+
+    Raises:
+        UnknownNameError: there is no such lever.
+    """
+    levers = [named(name) for name in names]
+    for lever in levers:
+        if not lever.fits(bench) and not isinstance(lever, Threads):
+            console.say(f"note: the lever '{called(lever)}' of the recipe does not apply here and is not pulled")
+    return Tuning([lever for lever in levers if lever.fits(bench)], workers)
+
+
+def tune(bench: Bench, loader: Loader, mode: str, training_seconds: float) -> Tuning:
     """Find the levers to pull.
 
     Args:
         bench: what they are tried on.
         loader: gives the batches.
-        mode: `off`, `auto` or `max`.
+        mode: `auto` or `max`.
         training_seconds: what training would take without any.
-        keep: file in which a run keeps its own choice, so that a resumed run makes the same.
     """
     found = Tuning(workers=loader.workers)
-    if mode == "off":
-        return found
     levers = [lever for lever in candidates(bench.device, os.cpu_count() or 1) if lever.fits(bench)]
     shared = cache_folder() / "tuning" / f"{_key(bench, mode)}.json"
-    known = _read(keep, levers) or _read(shared, levers)
+    known = _read(shared, levers)
     if known is not None:
         return known
     allowed = training_seconds * PAYS if mode == "auto" else float("inf")
@@ -94,12 +105,12 @@ def tune(bench: Bench, loader: Loader, mode: str, training_seconds: float, keep:
         for lever in levers:
             used += lever.passes * step
             if used > allowed:
-                found.left_out.append(_name(lever))
+                found.left_out.append(called(lever))
                 used -= lever.passes * step
                 continue
             gain = lever.gain(bench)
             pull = gain >= GAIN
-            found.tried.append({"lever": _name(lever), "gain": round(gain, 3), "taken": pull})
+            found.tried.append({"lever": called(lever), "gain": round(gain, 3), "taken": pull})
             if pull:
                 taken.enter_context(lever.on(bench))
                 found.levers.append(lever)
@@ -108,8 +119,6 @@ def tune(bench: Bench, loader: Loader, mode: str, training_seconds: float, keep:
     found.seconds = round(time.perf_counter() - started, 2)
     if found.tried:
         _remember(shared, found)
-        if keep is not None:
-            write_json(keep, found.plain())
     return found
 
 
@@ -142,10 +151,6 @@ def _flow(bench: Bench, loader: Loader, workers: int) -> float:
     return time.perf_counter() - started
 
 
-def _name(lever: Lever) -> str:
-    return " ".join([lever.name, *(str(value) for value in asdict(lever).values())])  # type: ignore[call-overload]
-
-
 def _key(bench: Bench, mode: str) -> str:
     """The machine, the software, the model, and the size of the batch."""
     shape = [tuple(value.shape) for value in bench.batch["inputs"].values() if isinstance(value, torch.Tensor)]
@@ -161,14 +166,14 @@ def _processor() -> str:
     return next((line for line in lines if line.startswith("model name")), platform.processor())
 
 
-def _read(path: Path | None, levers: list[Lever]) -> Tuning | None:
+def _read(path: Path, levers: list[Lever]) -> Tuning | None:
     """What an earlier run found; None where there is nothing that can be read."""
-    if path is None or not path.is_file():
+    if not path.is_file():
         return None
     try:
         stored = read_json(path)
         taken = {item["lever"] for item in stored["tried"] if item["taken"]}
-        return Tuning([lever for lever in levers if _name(lever) in taken], **{**stored, "known": True})
+        return Tuning([lever for lever in levers if called(lever) in taken], **{**stored, "known": True})
     except (ValueError, KeyError, TypeError):  # written by another version: it can be found again
         return None
 
