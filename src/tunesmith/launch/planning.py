@@ -91,14 +91,16 @@ def plan(parts: Parts, model: Model, table: AnyRows, divided: Divided) -> Planne
     def expected(cost: Cost) -> Estimate:
         return estimate.expected(parts, model, cost, loader.plan, divided, remembers, state.num_processes)
 
-    bench = Bench(model, parts.task, _typical(loader, cost, state.device), state.device, parts.optimizer, groups(parts, model), precision)
+    batch = _typical(loader, cost, state.device)
+    changing = groups(parts, model)
+    bench = Bench(model, parts.task, batch, state.device, parts.optimizer, changing, precision, training.precision is not None)
     # with nothing but a head to train there are no steps worth the name, and several processes would not choose alike
     off = training.tuning == "off" or training.levers is not None or state.num_processes > 1 or model.frozen_blocks() is None
     first = expected(cost)
     found = (
         tuning.given(bench, training.levers or [], loader.workers)
         if off
-        else tuning.tune(bench, loader, training.tuning, first.epochs * first.epoch_seconds)
+        else tuning.tune(bench, loader, training.tuning, first.epochs * first.epoch_seconds, training.workers)
     )
     if remembers:  # a compiled network would not see that frozen blocks answer from memory
         found = dataclasses.replace(found, levers=[lever for lever in found.levers if lever.name != "compile"])

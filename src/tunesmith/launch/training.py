@@ -27,7 +27,7 @@ from tunesmith.engine.levers import called
 from tunesmith.engine.loop import Limits, Loop
 from tunesmith.evaluate import streaming
 from tunesmith.launch import console
-from tunesmith.launch.planning import Planned, accelerator, fewer_rows, groups, plan
+from tunesmith.launch.planning import Planned, accelerator, fewer_rows, groups, plan, processes
 from tunesmith.launch.resolve import Parts
 
 
@@ -98,7 +98,7 @@ def settled(run: Run, parts: Parts, model: Model, table: AnyRows, divided: Divid
     """
     planned = plan(parts, model, table, divided)
     training = parts.recipe.training
-    chosen = [called(lever) for lever in planned.tuning.levers]
+    chosen = [called(lever) for lever in planned.tuning.levers if lever.name != "bf16"]
     precision = training.precision or ("bf16" if planned.takes("bf16") else "fp32")
     _write_training(run, parts, precision=precision, levers=chosen, workers=planned.tuning.workers)
     planned.tell()
@@ -148,8 +148,10 @@ def train(run: Run, parts: Parts, model: Model, table: AnyRows, divided: Divided
 
 
 def _write_training(run: Run, parts: Parts, **changes: Any) -> None:
-    """Change the recipe of training, and write it."""
+    """Change the recipe of training; of several processes the first writes it."""
     parts.recipe = dataclasses.replace(parts.recipe, training=dataclasses.replace(parts.recipe.training, **changes))
+    if not processes().is_main_process:
+        return
     write_text(run.recipe, recipes.to_yaml(dataclasses.replace(parts.recipe, out=None)))
 
 

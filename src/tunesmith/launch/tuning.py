@@ -82,7 +82,7 @@ def given(bench: Bench, names: Sequence[str], workers: int) -> Tuning:
     return Tuning([lever for lever in levers if lever.fits(bench)], workers)
 
 
-def tune(bench: Bench, loader: Loader, mode: str, training_seconds: float) -> Tuning:
+def tune(bench: Bench, loader: Loader, mode: str, training_seconds: float, workers: int | None = None) -> Tuning:
     """Find the levers to pull.
 
     Args:
@@ -90,8 +90,9 @@ def tune(bench: Bench, loader: Loader, mode: str, training_seconds: float) -> Tu
         loader: gives the batches.
         mode: `auto` or `max`.
         training_seconds: what training would take without any.
+        workers: processes that read rows, where the recipe says so.
     """
-    found = Tuning(workers=loader.workers)
+    found = Tuning(workers=workers or 0)
     levers = [lever for lever in candidates(bench.device, os.cpu_count() or 1) if lever.fits(bench)]
     shared = cache_folder() / "tuning" / f"{_key(bench, mode)}.json"
     known = _read(shared, levers)
@@ -115,7 +116,8 @@ def tune(bench: Bench, loader: Loader, mode: str, training_seconds: float) -> Tu
                 taken.enter_context(lever.on(bench))
                 found.levers.append(lever)
                 found.gain *= gain
-        _workers(bench, loader, found, allowed - used)
+        if workers is None:
+            _workers(bench, loader, found, allowed - used)
     found.seconds = round(time.perf_counter() - started, 2)
     if found.tried:
         _remember(shared, found)
@@ -129,7 +131,7 @@ def _workers(bench: Bench, loader: Loader, found: Tuning, allowed: float) -> Non
     loader.collate([loader.examples[int(row), None] for row in rows])
     reading = time.perf_counter() - started
     step = bench.seconds()
-    if loader.workers or reading < WORKERS_FROM * step or 20 * (reading + step) > allowed:
+    if reading < WORKERS_FROM * step or 20 * (reading + step) > allowed:
         return
     count = max(1, (os.cpu_count() or 1) // 2)
     with_them, without = (_flow(bench, loader, workers) for workers in (count, 0))
