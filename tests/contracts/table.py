@@ -68,9 +68,9 @@ def adapters(fitting: bool) -> list[tuple[str, str]]:
     return [(name, tiny) for name in names for tiny in TINY if (adapter(name).fits(TINY[tiny].traits) is None) == fitting]
 
 
-def adapter(name: str) -> Adapter:
-    """An adapter with its defaults."""
-    made: Adapter = registry.create("adapters", name, {})
+def adapter(name: str, **options: Any) -> Adapter:
+    """An adapter with its defaults, but for these options."""
+    made: Adapter = registry.create("adapters", name, options)
     return made
 
 

@@ -39,10 +39,11 @@ class Clock:
             return True
         self._pace = seconds if self._pace is None else SMOOTH * self._pace + (1 - SMOOTH) * seconds
         left = self.limit - progress.spent - self.evaluation
-        allowed = max(0, int(left / (self._pace + self.evaluation / self.per_epoch)))
         planned = self.per_epoch * progress.epochs
-        progress.total_steps = min(planned, progress.step + allowed)
         if left >= self._pace or progress.step == planned:
+            allowed = int(left / (self._pace + self.evaluation / self.per_epoch))
+            progress.total_steps = min(planned, progress.step + max(1, allowed))
             return True
+        progress.total_steps = progress.step
         progress.stop = f"the time limit is reached after {progress.step} of {planned} steps"
         return False

@@ -76,6 +76,8 @@ class Cost:
         frozen: share of the forward pass's operations in blocks that never change.
         predicting: speed of forward passes.
         training: speed of forward and backward passes.
+        reading: seconds of reading and encoding a row.
+        update: seconds of a step of the optimizer.
     """
 
     forward: Curve
@@ -84,6 +86,8 @@ class Cost:
     frozen: float
     predicting: Speed
     training: Speed
+    reading: float = 0.0
+    update: float = 0.0
 
     def faster(self, gain: float) -> Cost:
         """The same where training passes run so many times faster."""
@@ -112,11 +116,13 @@ def measure(model: Model, task: Task, loader: Loader, device: torch.device, prec
         frozen = _frozen_share(model, few[1])
         once = timed(lambda: train_once(model, task, few[1], precision), device)
         rows = int(np.clip(2 * SECONDS / max(once, 1e-6), 2, max(2, loader.plan.batch_size)))
+        started = time.perf_counter()
         many = batch_of(loader, [int(long)] * rows, device)
+        reading = (time.perf_counter() - started) / rows
         steps = _speed(pieces[1], once, rows, timed(lambda: train_once(model, task, many, precision), device), step)
         alone = timed(lambda: _predict(model, few[1]), device)
         passes = _speed(pieces[1], alone, rows, timed(lambda: _predict(model, many), device), forward)
-    return Cost(forward, step, kept, frozen, passes, steps)
+    return Cost(forward, step, kept, frozen, passes, steps, reading)
 
 
 def rows_for(cost: Cost, size: int, most: int) -> int:

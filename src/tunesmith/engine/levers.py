@@ -5,7 +5,6 @@ A lever is on within its `on` context. A trial times passes with and without it 
 
 from __future__ import annotations
 
-import copy
 import statistics
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -24,6 +23,9 @@ from tunesmith.engine.cost import timed, train_once
 
 GAIN = 1.05
 """How much faster a pass must become for a lever to be taken: less cannot be told from noise."""
+
+COPIED = 8_000_000
+"""Weights that are enough to time an optimizer."""
 
 LOSS = 0.02
 """By what share a lever may change the loss of a pass."""
@@ -60,6 +62,26 @@ class Bench:
     def seconds(self) -> float:
         """Of a forward and backward pass."""
         return timed(lambda: train_once(self.model, self.task, self.batch, self.precision), self.device)
+
+    def update(self, fused: bool = False) -> float:
+        """Seconds of a step of the optimizer, judged by copies of some of the weights."""
+        groups, copied, count = [], 0, sum(p.numel() for group in self.groups for p in group["params"])
+        for group in self.groups:
+            params = []
+            for parameter in group["params"]:
+                if copied < COPIED:
+                    params.append(parameter.detach().clone().requires_grad_())
+                    params[-1].grad = torch.ones_like(parameter)
+                    copied += parameter.numel()
+            groups.append({**group, "params": params})
+        optimizer = self.optimizer.build([group for group in groups if group["params"]], fused=fused)
+
+        def step() -> None:
+            optimizer.step()
+
+        seconds = timed(step, self.device)
+        scaled: float = seconds * count / max(1, copied)
+        return scaled
 
     def loss(self) -> float:
         """Of the batch, without random layers."""
@@ -203,17 +225,8 @@ class Fused(Lever):
 
     def gain(self, bench: Bench) -> float:
         step = bench.seconds()
-        plain, fused = (timed(self._stepping(bench, how), bench.device) for how in (False, True))
+        plain, fused = (bench.update(how) for how in (False, True))
         return (step + plain) / (step + fused)
-
-    @staticmethod
-    def _stepping(bench: Bench, fused: bool) -> Callable[[], None]:
-        groups = [{**group, "params": [copy.deepcopy(p.detach()).requires_grad_() for p in group["params"]]} for group in bench.groups]
-        for group in groups:
-            for parameter in group["params"]:
-                parameter.grad = torch.ones_like(parameter)
-        optimizer = bench.optimizer.build(groups, fused=fused)
-        return lambda: optimizer.step() and None
 
 
 def called(lever: Lever) -> str:

@@ -17,6 +17,15 @@ GB = 2**30
 AFTER = 12.0
 """Seconds for what follows training besides predicting the test split: the bundle, a fresh process that reads it, the report."""
 
+HEAD = 0.1
+"""Share of the overhead of a pass that is left where only a head runs."""
+
+WORKING = 1.4
+"""Memory of a training pass over what its forward part keeps: gradients of activations, and what the allocator holds back (measured)."""
+
+LATER = 1.5e8
+"""Bytes of what is loaded after training, for the report."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -94,17 +103,28 @@ def expected(parts: Parts, model: Model, cost: Cost, plan: Plan, divided: Divide
         steps=1 if once else len(batches),
         operations=epochs * sum(operations),
         features_seconds=forward * (rows["train"] * views + rows["validation"] + rows["test"]) if remembered else 0.0,
-        epoch_seconds=sum(cost.training.overhead * (1 if tail else 0.1) + n / cost.training.rate for n in operations) / processes,
+        epoch_seconds=_epoch(cost, operations, len(batches), rows["train"], tail, training.workers or 0) / processes,
         evaluation_seconds=forward * tail * rows["validation"],
         test_seconds=forward * tail * rows["test"],
         memory_bytes=_memory(model, cost, pieces, tail),
     )
 
 
+def _epoch(cost: Cost, operations: list[float], steps: int, rows: int, tail: float, workers: int) -> float:
+    """Seconds of the passes of an epoch, of its updates, and of reading its rows unless other processes read them."""
+    passes = sum(cost.training.overhead * (1 if tail else HEAD) + n / cost.training.rate for n in operations)
+    return passes + steps * cost.update + (0 if workers or not tail else rows * cost.reading)
+
+
 def _memory(model: Model, cost: Cost, pieces: list[tuple[int, int]], tail: float) -> float:
-    """What this process holds now, gradients, the optimizer's two copies, and what the largest piece keeps."""
+    """What this process holds now, gradients, the optimizer's two copies, what the largest piece keeps and works with, and what follows.
+
+    In prediction the weights are there a second time, in the order that the processor likes.
+    """
     trainable = sum(p.numel() * p.element_size() for p in model.trainable().values())
-    return resident() + 3 * trainable + max(cost.kept.at(piece) for piece in pieces) * (1 if tail else 0)
+    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    piece = WORKING * max(cost.kept.at(piece) for piece in pieces) * (1 if tail else 0)
+    return resident() + 3 * trainable + max(piece, weights) + LATER
 
 
 def resident() -> float:

@@ -234,7 +234,9 @@ def _run(run: Run, ready: _Ready, checkpoint: Path | None, deadline: float | Non
     rows = pictures.rows_of(run, parts, was.table)
     planned = training.settled(run, parts, ready.model, rows, divided, deadline)
     test = parts.task.metrics()
+    began = time.perf_counter()
     with remembering(run, parts, ready.model, rows, divided, planned.bench.device, planned.remembers):
+        features_seconds = time.perf_counter() - began
         trained = training.train(run, parts, ready.model, rows, divided, planned, checkpoint)
         if not main:
             return None
@@ -258,7 +260,7 @@ def _run(run: Run, ready: _Ready, checkpoint: Path | None, deadline: float | Non
         "checks": [dataclasses.asdict(check) for check in checks],
         "expected": dataclasses.asdict(planned.expected),
         "tuning": planned.tuning.plain(),
-        "cost": outcome.cost(trained, time.perf_counter() - started),
+        "cost": outcome.cost(trained, features_seconds, time.perf_counter() - started),
         "data": {**{name: len(rows) for name, rows in divided.splits.items()}, "bad_rows": was.bad.total, "notes": was.table.notes},
         "backbone": trained.model.backbone.origin(),
         "report": [path.name for path in report],

@@ -117,11 +117,12 @@ def checks(run: Run, trained: training.Trained, shown: Sequence[tuple[Row, Any]]
     ]
 
 
-def cost(trained: training.Trained, seconds: float) -> dict[str, Any]:
-    """Seconds, steps, parameters, peak memory in GB, device."""
+def cost(trained: training.Trained, features_seconds: float, seconds: float) -> dict[str, Any]:
+    """Seconds (of what is frozen, of the steps, of all), steps, parameters, peak memory in GB, device."""
     parameters = list(trained.model.parameters())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform == "darwin" else 1024) / 1024
     return {
+        "features_seconds": round(features_seconds, 3),
         "train_seconds": round(trained.progress.seconds, 3),
         "total_seconds": round(seconds, 3),
         "steps": trained.progress.step,

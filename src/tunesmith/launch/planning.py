@@ -96,6 +96,7 @@ def plan(parts: Parts, model: Model, table: AnyRows, divided: Divided) -> Planne
     bench = Bench(model, parts.task, batch, state.device, parts.optimizer, changing, precision, training.precision is not None)
     # with nothing but a head to train there are no steps worth the name, and several processes would not choose alike
     off = training.tuning == "off" or training.levers is not None or state.num_processes > 1 or model.frozen_blocks() is None
+    cost = dataclasses.replace(cost, update=bench.update())
     first = expected(cost)
     found = (
         tuning.given(bench, training.levers or [], loader.workers)
