@@ -69,6 +69,10 @@ def _parser() -> argparse.ArgumentParser:
     estimate = _verb(verbs, "estimate", _estimate, "tell what tune would take: parameters, operations, memory, time")
     _recipe_flags(estimate)
 
+    rank = _verb(verbs, "rank", _rank, "judge backbones by how well their frozen features suit the data")
+    rank.add_argument("--backbones", metavar="NAMES", default="", help="names as --backbone takes them, separated by commas")
+    _recipe_flags(rank)
+
     predict = _verb(verbs, "predict", _predict, "predict with a bundle")
     predict.add_argument("bundle", help="folder of the bundle")
     predict.add_argument("input", nargs="*", help="tables, pictures, or folders of pictures")
@@ -195,6 +199,15 @@ def _finish(result: Any, options: argparse.Namespace, allowed: bool) -> int:
 
         tables.result(result)
     return 3 if result.failed and not allowed else 0
+
+
+def _rank(options: argparse.Namespace) -> int:
+    recipe = _named(recipe_tree(options), "rank")
+    from tunesmith.launch import tables
+    from tunesmith.launch.ranking import rank
+
+    tables.ranking(rank(recipe, [name.strip() for name in options.backbones.split(",") if name.strip()]), options.json)
+    return 0
 
 
 def _predict(options: argparse.Namespace) -> int:

@@ -73,7 +73,7 @@ class TrainingRecipe:
     tuning: Literal["off", "auto", "max"] = option(
         "auto", "try ways to make steps faster on this machine (threads, compiling, bf16): none, those that pay in this run, all"
     )
-    memory_gb: float | None = option(None, "memory a piece of a batch may keep; default: 0.25 on a processor, half of a GPU's")
+    memory_gb: float | None = option(None, "memory a piece of a batch may keep; default: 0.125 on a processor, half of a GPU's")
     gradient_checkpointing: bool = option(False, "compute activations again in the backward pass: slower, less memory")
     patience: int | None = option(None, "stop after this many evaluations without improvement")
     monitor: str | None = option(None, "validation metric that decides which weights are kept; default: the task's own")

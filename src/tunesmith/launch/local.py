@@ -95,7 +95,7 @@ def launch(recipe: Recipe, data: Any = None) -> Result | None:
     name = Path(recipe.data.path[0]).stem if recipe.data.path else "rows"
     run = runs.new(recipe.out, name)
     try:
-        ready = _prepared(recipe, source, run)
+        ready = prepared(recipe, source, run)
         if data is not None:
             ready.parts.recipe.data.path = []
         _store(run, ready)
@@ -116,13 +116,13 @@ def estimate(recipe: Recipe, data: Any = None) -> Estimate:
     prepare_process(recipe.seed)
     with tempfile.TemporaryDirectory(prefix="tunesmith-") as folder:
         run = Run(Path(folder))
-        ready = _prepared(recipe, data if data is not None else recipe.data.path, run)
+        ready = prepared(recipe, data if data is not None else recipe.data.path, run)
         rows = pictures.rows_of(run, ready.parts, ready.was.table)
         return planning.plan(ready.parts, ready.model, rows, ready.divided).expected
 
 
 @dataclass
-class _Ready:
+class Ready:
     """A recipe without gaps, its rows and its model, before anything is trained."""
 
     parts: Parts
@@ -132,7 +132,14 @@ class _Ready:
     split_column: str | None
 
 
-def _prepared(recipe: Recipe, source: Any, run: Run) -> _Ready:
+def prepared(recipe: Recipe, source: Any, run: Run) -> Ready:
+    """Read, understand and divide the data, and build the model.
+
+    Args:
+        recipe: what is wanted; gaps are filled.
+        source: what the user brought.
+        run: whose folder is given the rows.
+    """
     was = prepare.read(recipe.data, source, run.work / "rows.arrow")
     console.say(f"data: {was.described}: {len(was.table)} rows")
     columns = infer(was.table, recipe.data, recipe.task.name)
@@ -146,7 +153,7 @@ def _prepared(recipe: Recipe, source: Any, run: Run) -> _Ready:
     model = training.build(parts)
     pictures.stored(run, kept)
     training.check_features(model, pictures.rows_of(run, parts, was.table), divided)
-    return _Ready(parts, model, was, divided, columns.split)
+    return Ready(parts, model, was, divided, columns.split)
 
 
 def _deadline(recipe: Recipe) -> float | None:
@@ -195,7 +202,7 @@ def _go_on(run: Run) -> Result | None:
 
     found = latest(run.checkpoints)
     console.say(f"resuming {run.folder} " + (f"from {found.name}" if found else "from the start: no checkpoint had been written"))
-    return _run(run, _Ready(parts, model, was, divided, split_column), found, deadline)
+    return _run(run, Ready(parts, model, was, divided, split_column), found, deadline)
 
 
 def prepare_process(seed: int) -> None:
@@ -208,7 +215,7 @@ def prepare_process(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def _store(run: Run, ready: _Ready) -> None:
+def _store(run: Run, ready: Ready) -> None:
     """Write what a resumed run needs, recipe last: its presence says that there is something to resume."""
     write_json(run.work / "data.json", {**prepare.facts(ready.was), "split_column": ready.split_column})
     prepare.store_division(ready.divided, run.work)
@@ -221,7 +228,7 @@ def _restored(run: Run) -> tuple[Read, str | None]:
     return prepare.restored(run.work / "rows.arrow", stored), stored["split_column"]
 
 
-def _run(run: Run, ready: _Ready, checkpoint: Path | None, deadline: float | None) -> Result | None:
+def _run(run: Run, ready: Ready, checkpoint: Path | None, deadline: float | None) -> Result | None:
     started = time.perf_counter()
     parts, was, divided = ready.parts, ready.was, ready.divided
     main = planning.processes().is_main_process

@@ -104,7 +104,7 @@ def _memory_gb() -> float:
     """
     import torch
 
-    return round(torch.cuda.get_device_properties(0).total_memory / 2**31, 2) if torch.cuda.is_available() else 0.25
+    return round(torch.cuda.get_device_properties(0).total_memory / 2**31, 2) if torch.cuda.is_available() else 0.125
 
 
 def _filled(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from tunesmith.core.files import to_json
 from tunesmith.launch.estimate import GB, Estimate, spoken
 from tunesmith.launch.local import Result
+from tunesmith.launch.ranking import Ranked
 
 MARKS = {"passed": "[green]passed[/]", "failed": "[red]failed[/]", "not_applicable": "[dim]n/a[/]"}
 
@@ -62,6 +64,22 @@ def estimate(found: Estimate, as_json: bool) -> None:
         ("test, bundle, checks", spoken(found.after_seconds)),
     ):
         table.add_row(name, value)
+    Console(highlight=False).print(table)
+
+
+def ranking(found: Sequence[Ranked], as_json: bool) -> None:
+    """Backbones, the most suitable first."""
+    if as_json:
+        print(to_json([dataclasses.asdict(item) for item in found]), end="")
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="Backbones by their frozen features", title_justify="left")
+    for name in ("backbone", "LogME", "k-NN accuracy", "width", "time"):
+        table.add_column(name, justify="left" if name == "backbone" else "right")
+    for item in found:
+        table.add_row(item.backbone, f"{item.logme:.3f}", _shown(item.knn_accuracy), str(item.width), spoken(item.seconds))
     Console(highlight=False).print(table)
 
 
