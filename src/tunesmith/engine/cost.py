@@ -7,6 +7,7 @@ two counts, on short rows and on long ones, give a and b exactly. Seconds are `o
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -95,13 +96,21 @@ class Cost:
         return replace(self, training=speed)
 
 
-def measure(model: Model, task: Task, loader: Loader, device: torch.device, precision: Callable[[], AbstractContextManager[Any]]) -> Cost:
+def measure(
+    model: Model,
+    task: Task,
+    loader: Loader,
+    device: torch.device,
+    precision: Callable[[], AbstractContextManager[Any]],
+    memory: float = math.inf,
+) -> Cost:
     """Count and time a few rows; weights, buffers and random states are as before afterwards.
 
     Args:
         model: on its device.
         loader: gives rows; its plan knows their sizes.
         precision: a context of the forward pass's number format.
+        memory: bytes that a pass may keep.
     """
     order = np.argsort(loader.plan.sizes, kind="stable")
     short, long = order[len(order) // 4], order[(len(order) * 9) // 10]
@@ -115,7 +124,7 @@ def measure(model: Model, task: Task, loader: Loader, device: torch.device, prec
         kept = through(pieces[0], counted[0][1], pieces[1], counted[1][1])
         frozen = _frozen_share(model, few[1])
         once = timed(lambda: train_once(model, task, few[1], precision), device)
-        rows = int(np.clip(2 * SECONDS / max(once, 1e-6), 2, max(2, loader.plan.batch_size)))
+        rows = _rows(once / 2, kept.at((1, pieces[1][1])), loader.plan.batch_size, memory)
         started = time.perf_counter()
         many = batch_of(loader, [int(long)] * rows, device)
         reading = (time.perf_counter() - started) / rows
@@ -125,10 +134,14 @@ def measure(model: Model, task: Task, loader: Loader, device: torch.device, prec
     return Cost(forward, step, kept, frozen, passes, steps, reading)
 
 
-def rows_for(cost: Cost, size: int, most: int) -> int:
-    """How many rows of a size make a training pass long enough to be timed."""
-    alone = cost.training.seconds(cost.step.at((2, size))) / 2
-    return int(np.clip(SECONDS / max(alone, 1e-6), 2, max(2, most)))
+def rows_for(cost: Cost, size: int, most: int, memory: float) -> int:
+    """How many rows of a size make a training pass long enough to be timed, if it may keep so many bytes."""
+    return _rows(cost.training.seconds(cost.step.at((2, size))) / 2, cost.kept.at((1, size)), most, memory)
+
+
+def _rows(seconds: float, kept: float, most: int, memory: float) -> int:
+    """Rows of a pass that takes about SECONDS, where each takes so many seconds and keeps so many bytes; at least 2."""
+    return max(2, int(min(SECONDS / max(seconds, 1e-6), memory / max(kept, 1.0), most)))
 
 
 def _speed(piece: Piece, few: float, rows: int, many: float, curve: Curve) -> Speed:

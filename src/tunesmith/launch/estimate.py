@@ -127,12 +127,17 @@ def _memory(model: Model, cost: Cost, pieces: list[tuple[int, int]], tail: float
     return resident() + 3 * trainable + max(piece, weights) + LATER
 
 
+def peak_memory() -> float:
+    """The most bytes that this process ever held."""
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+
+
 def resident() -> float:
     """Bytes that this process holds now; where the system does not tell, the most it ever held."""
     told = Path("/proc/self/statm")
     if told.is_file():
         return float(int(told.read_text().split()[1]) * resource.getpagesize())
-    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+    return peak_memory()
 
 
 def spoken(seconds: float) -> str:

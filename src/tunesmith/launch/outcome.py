@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import resource
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ from tunesmith.data.split import Rows
 from tunesmith.evaluate import checks as proofs
 from tunesmith.evaluate import streaming
 from tunesmith.launch import training
+from tunesmith.launch.estimate import peak_memory
 from tunesmith.launch.resolve import Parts
 
 RELOAD_ROWS = 32
@@ -118,9 +117,8 @@ def checks(run: Run, trained: training.Trained, shown: Sequence[tuple[Row, Any]]
 
 
 def cost(trained: training.Trained, features_seconds: float, seconds: float) -> dict[str, Any]:
-    """Seconds (of what is frozen, of the steps, of all), steps, parameters, peak memory in GB, device."""
+    """Seconds (of what is frozen, of the steps, of all), steps, parameters, peak memory in GB (until training ended, and in all), device."""
     parameters = list(trained.model.parameters())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform == "darwin" else 1024) / 1024
     return {
         "features_seconds": round(features_seconds, 3),
         "train_seconds": round(trained.progress.seconds, 3),
@@ -130,6 +128,7 @@ def cost(trained: training.Trained, features_seconds: float, seconds: float) -> 
         "stopped": trained.progress.stop,
         "parameters": sum(p.numel() for p in parameters),
         "trainable_parameters": trained.trainable,
-        "peak_memory_gb": round(peak, 3),
+        "train_peak_memory_gb": round(trained.peak_memory / 2**30, 3),
+        "peak_memory_gb": round(peak_memory() / 2**30, 3),
         "device": str(trained.device),
     }

@@ -82,16 +82,15 @@ def plan(parts: Parts, model: Model, table: AnyRows, divided: Divided) -> Planne
     model.to(state.device)
     loader = _loader(parts, model, table, divided, state)
     precision = precision_of(training.precision, state.device)
-    cost = costs.measure(model, parts.task, loader, state.device, precision)
-    loader = dataclasses.replace(
-        loader, plan=dataclasses.replace(loader.plan, budget=_budget(model, cost, loader, training.memory_gb or 1.0))
-    )
+    memory = (training.memory_gb or 1.0) * GB
+    cost = costs.measure(model, parts.task, loader, state.device, precision, memory)
+    loader = dataclasses.replace(loader, plan=dataclasses.replace(loader.plan, budget=_budget(model, cost, loader, memory)))
     remembers = wanted(parts, model, cost.frozen, state.num_processes)
 
     def expected(cost: Cost) -> Estimate:
         return estimate.expected(parts, model, cost, loader.plan, divided, remembers, state.num_processes)
 
-    batch = _typical(loader, cost, state.device)
+    batch = _typical(loader, cost, memory, state.device)
     changing = groups(parts, model)
     bench = Bench(model, parts.task, batch, state.device, parts.optimizer, changing, precision, training.precision is not None)
     # with nothing but a head to train there are no steps worth the name, and several processes would not choose alike
@@ -108,22 +107,22 @@ def plan(parts: Parts, model: Model, table: AnyRows, divided: Divided) -> Planne
     return Planned(bench, dataclasses.replace(loader, workers=found.workers), remembers, found, expected(cost.faster(found.gain)))
 
 
-def _budget(model: Model, cost: Cost, loader: Loader, memory_gb: float) -> int:
-    """Work of the largest piece whose forward pass keeps no more than so many GB.
+def _budget(model: Model, cost: Cost, loader: Loader, memory: float) -> int:
+    """Work of the largest piece whose forward pass keeps no more than so many bytes.
 
     0 (no limit) where it keeps next to nothing, and where a smaller piece would change the result.
     """
     if model.mixes_rows():
         return 0
     a_unit = cost.kept.base + cost.kept.slope * float(loader.plan.sizes.max())  # bytes for each unit of a row's size
-    return max(1, int(memory_gb * GB / a_unit)) if a_unit > 1 else 0
+    return max(1, int(memory / a_unit)) if a_unit > 1 else 0
 
 
-def _typical(loader: Loader, cost: Cost, device: Any) -> Any:
+def _typical(loader: Loader, cost: Cost, memory: float, device: Any) -> Any:
     """A batch of rows of middling size, of which a pass takes long enough to be timed."""
     order = np.argsort(loader.plan.sizes, kind="stable")
     middle = len(order) // 2
-    count = costs.rows_for(cost, int(loader.plan.sizes[order[middle]]), loader.plan.batch_size)
+    count = costs.rows_for(cost, int(loader.plan.sizes[order[middle]]), loader.plan.batch_size, memory)
     places = order[max(0, middle - count // 2) :][:count]
     return costs.batch_of(loader, places.tolist(), device)
 

@@ -27,6 +27,7 @@ from tunesmith.engine.levers import called
 from tunesmith.engine.loop import Limits, Loop
 from tunesmith.evaluate import streaming
 from tunesmith.launch import console
+from tunesmith.launch.estimate import peak_memory
 from tunesmith.launch.planning import Planned, accelerator, fewer_rows, groups, plan, processes
 from tunesmith.launch.resolve import Parts
 
@@ -45,6 +46,7 @@ class Trained:
     trainable: int
     monitor: tuple[str, str]
     device: torch.device
+    peak_memory: float
 
 
 def build(parts: Parts) -> Model:
@@ -144,6 +146,7 @@ def train(run: Run, parts: Parts, model: Model, table: AnyRows, divided: Divided
         trainable=trainable,
         monitor=monitor,
         device=own.device,
+        peak_memory=peak_memory(),
     )
 
 
