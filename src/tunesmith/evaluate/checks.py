@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -104,11 +105,11 @@ def reloaded(bundle: Path, rows: Sequence[Row], expected: Sequence[Prediction]) 
     Labels may differ only where their probabilities tie within the tolerance.
     """
     name = "reloaded_predicts_same"
-    found = {}
     try:
-        found["torch"] = _largest_difference(bundle, rows, expected, "torch")
-        if bundles.load(bundle).light is not None:
-            found["numpy"] = _largest_difference(bundle, rows, expected, "numpy")
+        runtimes = ["torch", "numpy"] if bundles.load(bundle).light is not None else ["torch"]
+        with ThreadPoolExecutor(len(runtimes)) as pool:
+            worst = pool.map(lambda runtime: _largest_difference(bundle, rows, expected, runtime), runtimes)
+            found = dict(zip(runtimes, worst, strict=True))
     except BundleError as error:
         return check(name, False, str(error))
     told = ", ".join(f"{worst:.2g} in {runtime}" for runtime, worst in found.items())

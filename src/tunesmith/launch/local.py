@@ -16,6 +16,7 @@ import random
 import shutil
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -258,8 +259,10 @@ def _run(run: Run, ready: Ready, checkpoint: Path | None, deadline: float | None
     text = files.card(name=f"{parts.task.name} with {about['backbone']}", about=about, test=scores, classes=parts.task.labels())
     bundles.save(run.bundle, model=trained.model, task=parts.task, adapter=parts.adapter, about=about, card=text, samples=samples)
     console.say("checking the bundle in a fresh process")
-    checks = outcome.checks(run, trained, shown, scores, constant, parts.task)
-    report = files.write(run.report, test, trained.progress.history, run.log, trained.monitor[0])
+    with ThreadPoolExecutor(1) as pool:  # the check waits for a process of its own, while the report is drawn in this one
+        checking = pool.submit(outcome.checks, run, trained, shown, scores, constant, parts.task)
+        report = files.write(run.report, test, trained.progress.history, run.log, trained.monitor[0])
+        checks = checking.result()
     metrics = {
         "test": scores,
         "validation": trained.validation,

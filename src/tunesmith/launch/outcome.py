@@ -117,7 +117,7 @@ def checks(run: Run, trained: training.Trained, shown: Sequence[tuple[Row, Any]]
 
 
 def cost(trained: training.Trained, features_seconds: float, seconds: float) -> dict[str, Any]:
-    """Seconds (of what is frozen, of the steps, of all), steps, parameters, peak memory in GB (until training ended, and in all), device."""
+    """Seconds (of what is frozen, of the steps, of all), steps, parameters, peak memory in GB (of training, and in all), device."""
     parameters = list(trained.model.parameters())
     return {
         "features_seconds": round(features_seconds, 3),
