@@ -4,9 +4,9 @@
 
 The Trainer trains a linear layer for 5 epochs with the network frozen, at its defaults and at its best settings. The scikit-learn side
 embeds each row once by sentence-transformers and fits LogisticRegression, with and without a search of the penalty. tunesmith runs with
-an empty feature cache (cold) and with one that a run before it filled (warm). Its seconds of training do not hold the seconds in which
-the features are computed, so compare the whole processes: these also hold the imports, the test rows, and on tunesmith's side the
-bundle, its check in a second process, and the report.
+an empty feature cache (cold) and with one that a run before it filled (warm). Its seconds of training hold those in which the features
+are computed, of training, validation and test rows; those of the Trainer only its epochs. Whole processes also hold the imports, the
+test rows, and on tunesmith's side the bundle, its check in a second process, and the report.
 """
 
 from __future__ import annotations
