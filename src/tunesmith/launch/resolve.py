@@ -12,6 +12,7 @@ from tunesmith.core.contracts import Adapter, Backbone, Defaults, Task
 from tunesmith.core.errors import AdapterError, UnknownNameError, UsageError
 from tunesmith.core.fitting import OptimizerSpec, Schedule
 from tunesmith.data.infer import Columns, Decision
+from tunesmith.engine.levers import named
 from tunesmith.recipe import Choice, Recipe
 
 DEFAULT_BACKBONE = {"text": "minilm", "image": "timm:mobilenetv3_small_100"}
@@ -123,6 +124,8 @@ def _filled(
         raise UnknownNameError("validation metric", monitor, task.directions())
     for tracker in recipe.trackers:
         registry.find("trackers", tracker)
+    for lever in given.levers or []:
+        named(lever)
     return dataclasses.replace(
         recipe,
         data=dataclasses.replace(recipe.data, inputs=columns.inputs, label=columns.label, modality=columns.modality),
