@@ -22,7 +22,7 @@ import torch
 from safetensors.torch import load_file
 
 from tunesmith.core.contracts import Batch, Task
-from tunesmith.core.errors import TrainingError
+from tunesmith.core.errors import TrainingError, require
 from tunesmith.core.files import atomic, disk_errors
 from tunesmith.core.fitting import Callback, Progress
 from tunesmith.core.model import Model, to_device
@@ -138,29 +138,45 @@ def _solve(
     model: Model, task: Task, found: Gathered, phase: str, weight: float, penalty: float, parameters: list[torch.nn.Parameter]
 ) -> tuple[float, float]:
     """Minimise from where the head stands; gives loss and gradient norm there."""
-    optimizer = torch.optim.LBFGS(
-        parameters, max_iter=ITERATIONS, history_size=20, tolerance_grad=1e-6, tolerance_change=1e-10, line_search_fn="strong_wolfe"
-    )
+    optimize = require("scipy.optimize", "the adapter 'probe'")
     seen: list[tuple[float, float]] = []
 
-    def objective() -> torch.Tensor:
-        optimizer.zero_grad()
-        loss = torch.zeros((), dtype=torch.float64)
+    def objective(vector: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        _fill(parameters, vector)
+        model.zero_grad(set_to_none=True)
+        loss = 0.0
         for batch in found.batches():
             part = task.loss(model, batch, phase) / weight
             part.backward()
-            loss += part.detach().cpu()
+            loss += float(part.detach())
         charge = penalty / 2 * sum((p.square().sum() for p in parameters if p.ndim > 1), torch.zeros((), device=found.device))
         charge.backward()
-        norm = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None]).norm()
-        seen.append((float(loss), float(norm)))
-        return loss.to(found.device, charge.dtype) + charge.detach()
+        gradient = _flat([p.grad for p in parameters if p.grad is not None])
+        seen.append((loss, float(np.linalg.norm(gradient))))
+        return loss + float(charge.detach()), gradient
 
-    optimizer.step(objective)
-    optimizer.zero_grad()
+    options = {"maxiter": ITERATIONS, "maxcor": 20, "gtol": 1e-6, "ftol": 1e-12}
+    result = optimize.minimize(objective, _flat(parameters), jac=True, method="L-BFGS-B", options=options)
+    _fill(parameters, result.x)
+    model.zero_grad(set_to_none=True)
     if not all(map(torch.isfinite, map(torch.tensor, seen[-1]))):
         raise TrainingError(f"the loss of the probe is not finite ({seen[-1][0]}) with penalty {penalty:g}; are the features finite?")
     return seen[0]
+
+
+def _flat(tensors: Sequence[torch.Tensor]) -> npt.NDArray[np.float64]:
+    flat: npt.NDArray[np.float64] = torch.cat([tensor.detach().flatten() for tensor in tensors]).double().cpu().numpy()
+    return flat
+
+
+def _fill(parameters: Sequence[torch.Tensor], vector: npt.NDArray[np.float64]) -> None:
+    """The inverse of `_flat`."""
+    start = 0
+    with torch.no_grad():
+        for parameter in parameters:
+            values = vector[start : start + parameter.numel()]
+            parameter.copy_(torch.from_numpy(np.ascontiguousarray(values)).view_as(parameter))
+            start += parameter.numel()
 
 
 def _judge(model: Model, progress: Progress, scores: dict[str, Any], monitor: tuple[str, str], folder: Path) -> None:

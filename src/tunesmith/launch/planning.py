@@ -7,6 +7,7 @@ a few rows --engine/cost.py--> Cost --> pieces of a batch, and the estimate
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ class Planned:
             console.say(self.tuning.line())
 
 
-def plan(parts: Parts, model: Model, table: AnyRows, divided: Divided) -> Planned:
+def plan(parts: Parts, model: Model, table: AnyRows, divided: Divided, left: float = math.inf) -> Planned:
     """Put the model on its device, see what a few rows cost, batch the rows so that the pieces fit memory, and tune.
 
     Args:
@@ -76,6 +77,7 @@ def plan(parts: Parts, model: Model, table: AnyRows, divided: Divided) -> Planne
         model: with its adapter.
         table: the rows.
         divided: which rows train.
+        left: seconds that training may take, of which trials may take a share.
     """
     training = parts.recipe.training
     state = processes()
@@ -100,7 +102,7 @@ def plan(parts: Parts, model: Model, table: AnyRows, divided: Divided) -> Planne
     found = (
         tuning.given(bench, training.levers or [], loader.workers)
         if off
-        else tuning.tune(bench, loader, training.tuning, first.epochs * first.epoch_seconds, training.workers)
+        else tuning.tune(bench, loader, training.tuning, min(left, first.epochs * first.epoch_seconds), training.workers)
     )
     if remembers:  # a compiled network would not see that frozen blocks answer from memory
         found = dataclasses.replace(found, levers=[lever for lever in found.levers if lever.name != "compile"])
@@ -131,7 +133,7 @@ def fewer_rows(planned: Planned, divided: Divided, left: float) -> None:
     """Leave training rows out where computing what is frozen would take most of the seconds that are left."""
     needed = planned.expected.features_seconds
     rows, old = divided.splits["train"], planned.loader.plan
-    kept = max(old.batch_size, int(len(rows) * SHARE * max(left, 0.0) / needed)) if needed > SHARE * left else len(rows)
+    kept = max(old.batch_size, int(len(rows) * SHARE * max(left, 0.0) / needed)) if needed and needed > SHARE * left else len(rows)
     if kept < len(rows):
         places = np.sort(np.random.default_rng(old.seed).permutation(len(rows))[:kept])
         divided.splits["train"] = rows[places]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +99,7 @@ def settled(run: Run, parts: Parts, model: Model, table: AnyRows, divided: Divid
         divided: row numbers of the splits, and targets; training rows are left out where the time does not suffice for all.
         deadline: when training must have ended, by `time.monotonic`; None for whenever it has.
     """
-    planned = plan(parts, model, table, divided)
+    planned = plan(parts, model, table, divided, math.inf if deadline is None else max(0.0, deadline - time.monotonic()))
     training = parts.recipe.training
     chosen = [called(lever) for lever in planned.tuning.levers if lever.name != "bf16"]
     precision = training.precision or ("bf16" if planned.takes("bf16") else "fp32")
