@@ -12,6 +12,7 @@ mapped, so a store takes no memory that grows with its rows; a process that is h
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -161,7 +162,8 @@ class FeatureStore:
         if segment is None:  # damaged: it can be computed again
             shutil.rmtree(path, ignore_errors=True)
             return
-        os.utime(path)
+        with contextlib.suppress(OSError):  # another run took it away, or another user's it is: what is mapped stays readable
+            os.utime(path)
         self._open_segments.append(segment)
 
     def make_room(self) -> int:
@@ -170,7 +172,7 @@ class FeatureStore:
         Segments that this store has open stay.
         """
         own = {segment.path for segment in self._open_segments}
-        found = sorted(_all_segments(self.root), key=lambda path: path.stat().st_mtime)
+        found = sorted(_all_segments(self.root), key=_used)
         total = sum(_bytes(path) for path in found)
         removed = 0
         for path in found:
@@ -301,4 +303,16 @@ def _all_segments(root: Path) -> list[Path]:
 
 
 def _bytes(path: Path) -> int:
-    return sum(file.stat().st_size for file in path.iterdir() if file.is_file())
+    """What a segment takes; nothing where another run has just taken it away."""
+    try:
+        return sum(file.stat().st_size for file in path.iterdir() if file.is_file())
+    except OSError:
+        return 0
+
+
+def _used(path: Path) -> float:
+    """When a segment was last used."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0

@@ -182,6 +182,8 @@ def _fill(parameters: Sequence[torch.Tensor], vector: npt.NDArray[np.float64]) -
 def _judge(model: Model, progress: Progress, scores: dict[str, Any], monitor: tuple[str, str], folder: Path) -> None:
     name, direction = monitor
     value = float(scores[name])
+    if not np.isfinite(value):
+        raise TrainingError(f"the validation metric '{name}' is {value}, so it cannot decide which penalty is taken; monitor another")
     progress.history.append({"step": progress.step, "epoch": progress.epoch, **scores})
     if progress.best is None or (value > progress.best if direction == "max" else value < progress.best):
         progress.best, progress.best_step = value, progress.step

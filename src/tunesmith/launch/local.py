@@ -85,6 +85,8 @@ def launch(recipe: Recipe, data: Any = None) -> Result | None:
     prepare_process(recipe.seed)
     processes = planning.processes()
     if processes.num_processes > 1:
+        if deadline is not None:
+            raise UsageError("--time-limit works in one process: several would not agree on when to stop")
         if recipe.out is None or data is not None:
             raise UsageError("several processes need data from files and a folder that all of them know: name it with --out")
         if not processes.is_main_process:

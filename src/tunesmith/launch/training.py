@@ -234,6 +234,8 @@ def _setup(parts: Parts, model: Model, loader: Loader, accelerator: Any, fused: 
     if recipe.training.ema:
         averages.append(Ema(model.trainable(), recipe.training.ema))
     wrapped, optimizer = accelerator.prepare(model, raw)
+    if wrapped is model:  # its forward would stay in the number format of training, also in evaluation; the loop sets that itself
+        model.__dict__.pop("forward", None)
     return Setup(
         model=wrapped,
         optimizers={task.phases[0]: optimizer},

@@ -97,7 +97,7 @@ def tune(bench: Bench, loader: Loader, mode: str, training_seconds: float, worke
     shared = cache_folder() / "tuning" / f"{_key(bench, mode)}.json"
     known = _read(shared, levers)
     if known is not None:
-        return known
+        return known if workers is None else replace(known, workers=workers)
     allowed = training_seconds * PAYS if mode == "auto" else float("inf")
     started = time.perf_counter()
     step = bench.seconds()
