@@ -71,7 +71,7 @@ def test_texts_on_the_command_line_are_predicted_without_torch(checkpoints: Path
     printed = [json.loads(line) for line in out.splitlines()]
     assert len(printed) == 2
     for found, wanted in zip(printed, expected, strict=True):
-        assert differences(wanted, {key: found[key] for key in wanted}) < 1e-5
+        assert differences(wanted, {key: found[key] for key in wanted}) < 1e-4
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
