@@ -11,9 +11,8 @@ decoded anew, and runs on the same pictures share them. In the store each is one
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +83,6 @@ class ReadyRows:
     keys: Bytes
     decoded: int = 0
     stopped: str = ""
-    _lock: Any = field(default_factory=threading.Lock, repr=False)
 
     @classmethod
     def empty(cls, table: Table, store: FeatureStore, columns: Sequence[str]) -> ReadyRows:

@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from tunesmith.core.contracts import Batch, Task
 from tunesmith.core.model import Model, to_device
 from tunesmith.engine.batches import Loader
+from tunesmith.engine.frozen import callables
 
 SECONDS = 0.4
 """What a pass that is timed should take, about: long enough to be told from noise."""
@@ -210,20 +210,12 @@ def _frozen_share(model: Model, batch: Batch) -> float:
     if blocks is None or blocks == 0:
         return float(blocks is None)
     names = {id(module): name for name, module in model.named_modules()}
-    frozen = [names[id(inner)] for block in model.blocks()[:blocks] for inner in _called(block) if id(inner) in names]
+    frozen = [names[id(inner)] for block in model.blocks()[:blocks] for inner in callables(block) if id(inner) in names]
     with FlopCounterMode(display=False) as counter:
         _predict(model, batch)
     counts = counter.get_flop_counts()
     found = sum(sum(counts.get(f"Model.{name}", {}).values()) for name in frozen)
     return float(found / max(1, counter.get_total_flops()))
-
-
-def _called(block: nn.Module) -> Iterator[nn.Module]:
-    if isinstance(block, nn.ModuleList):
-        for inner in block:
-            yield from _called(inner)
-    elif not isinstance(block, nn.ParameterList):
-        yield block
 
 
 def timed(run: Callable[[], None], device: torch.device) -> float:

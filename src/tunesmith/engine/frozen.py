@@ -51,7 +51,7 @@ class Frozen(Backbone):
     def __init__(self, inner: Backbone, network: nn.Module, blocks: int | None, store: FeatureStore) -> None:
         self.inner, self.network, self.store = inner, network, store
         self.columns = inner.columns
-        self.frozen = None if blocks is None else [list(_callable(block)) for block in inner.blocks(network)[:blocks]]
+        self.frozen = None if blocks is None else [list(callables(block)) for block in inner.blocks(network)[:blocks]]
         self._raws = Keys(np.empty((0, KEY_BYTES), np.uint8))
         self._places: npt.NDArray[np.int32] = np.empty((0, 2), np.int32)
         self._tuple = False
@@ -236,11 +236,11 @@ class Frozen(Backbone):
         return self.inner.sample(code, rng)
 
 
-def _callable(block: nn.Module) -> Iterator[nn.Module]:
+def callables(block: nn.Module) -> Iterator[nn.Module]:
     """The modules of a block that are called: itself, or what a plain list of modules holds."""
     if isinstance(block, nn.ModuleList):
         for inner in block:
-            yield from _callable(inner)
+            yield from callables(inner)
     elif not isinstance(block, nn.ParameterList):
         yield block
 
