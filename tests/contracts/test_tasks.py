@@ -6,12 +6,14 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tests.contracts.table import TINY, Case, backbone, case, plain, tasks
 
 from tunesmith.core import registry
 from tunesmith.core.contracts import Task
+from tunesmith.evaluate.checks import differences
 
 
 @pytest.fixture(
@@ -54,6 +56,15 @@ def test_predictions_are_plain_json(made: Case) -> None:
     found = made.task.decode(made.outputs().numpy())
     assert len(found) == len(made.rows)
     assert plain(found) == found
+
+
+def test_outputs_of_what_a_baseline_says_decode_to_it(made: Case) -> None:
+    raw = made.outputs().numpy()
+    found = made.task.decode(raw)
+    said = np.asarray([list(item["probabilities"].values()) if "probabilities" in item else [item["value"]] for item in found])
+    assert said.shape == raw.shape
+    again = made.task.decode(made.task.outputs(said))
+    assert max(map(differences, found, again)) < 1e-5
 
 
 def test_metrics_take_predictions_in_any_pieces(made: Case) -> None:

@@ -86,3 +86,14 @@ def sigmoid(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """
     power: npt.NDArray[Any] = np.exp(-np.abs(x))
     return np.asarray(np.where(x >= 0, 1, power) / (1 + power))
+
+
+def log(share: npt.NDArray[Any]) -> Floats:
+    """Natural logarithm of shares between 0 and 1, of which those below 1e-12 count as 1e-12: a logit is finite.
+
+    Example:
+        >>> log(np.array([1.0, 0.0])).round(2).tolist()
+        [0.0, -27.6299991607666]
+    """
+    logarithm: Floats = np.log(np.clip(share, 1e-12, 1)).astype(np.float32)
+    return logarithm

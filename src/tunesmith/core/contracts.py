@@ -335,6 +335,17 @@ class Task(ABC):
         return None
 
     @abstractmethod
+    def outputs(self, said: Floats) -> Floats:
+        """The inverse of `decode`, for what did not come from a model.
+
+        Args:
+            said: (rows, classes) probabilities that sum to 1, (rows, labels) probabilities, or (rows, 1) numbers on the user's scale.
+
+        Returns:
+            (rows, outputs) that decode to these.
+        """
+
+    @abstractmethod
     def metrics(self) -> Metrics:
         """Fresh scores."""
 

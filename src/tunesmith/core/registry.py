@@ -27,6 +27,8 @@ ROOMS = {
     "optimizers": "engine/optimizers.py",
     "schedules": "engine/schedules.py",
     "trackers": "trackers",
+    "inspections": "gate",
+    "baselines": "baselines",
 }
 """Name of a room -> folder of its files, or the one file that holds them all."""
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
-from tunesmith.core.arrays import Arrays, Floats, softmax
+from tunesmith.core.arrays import Arrays, Floats, log, softmax
 from tunesmith.core.contracts import Backbone, Batch, Metrics, Prediction, Row, Task
 from tunesmith.core.errors import DataError, RowError
 from tunesmith.evaluate.metrics import CLASSIFICATION, ClassificationScores
@@ -105,6 +105,9 @@ class Classification(Task):
                 {"label": self.classes[best], "probability": row[best], "probabilities": dict(zip(self.classes, row, strict=True))}
             )
         return result
+
+    def outputs(self, said: Floats) -> Floats:
+        return log(said)
 
     def metrics(self) -> Metrics:
         return ClassificationScores(self.classes)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
-from tunesmith.core.arrays import Arrays, Floats, sigmoid
+from tunesmith.core.arrays import Arrays, Floats, log, sigmoid
 from tunesmith.core.cells import split_labels
 from tunesmith.core.contracts import Backbone, Batch, Metrics, Prediction, Row, Task
 from tunesmith.core.errors import DataError, RowError
@@ -98,6 +98,9 @@ class Multilabel(Task):
             probabilities = dict(zip(self.classes, row, strict=True))
             result.append({"labels": [c for c, p in probabilities.items() if p >= self.threshold], "probabilities": probabilities})
         return result
+
+    def outputs(self, said: Floats) -> Floats:
+        return log(said) - log(1 - said)
 
     def metrics(self) -> Metrics:
         return MultilabelScores(self.classes)

@@ -91,6 +91,9 @@ class Regression(Task):
     def decode(self, outputs: Floats) -> list[Prediction]:
         return [{"value": value * self.spread + self.mean} for value in outputs[:, 0].tolist()]
 
+    def outputs(self, said: Floats) -> Floats:
+        return ((said - self.mean) / self.spread).astype("float32")
+
     def metrics(self) -> Metrics:
         return RegressionScores()
 

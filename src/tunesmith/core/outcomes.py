@@ -1,0 +1,82 @@
+"""What a model or a baseline gave for the rows of a split, beside the truth: scores, intervals, calibration and slices are made of it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tunesmith.core.contracts import Row
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from tunesmith.core.arrays import Floats
+
+    Truth = npt.NDArray[Any]
+    Weights = npt.NDArray[np.floating]
+    Statistic = Callable[[Weights], dict[str, float]]
+    """(rows,) weights -> scores of the rows so weighted; weights of 1 give the scores themselves, a bootstrap gives whole numbers."""
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """Outputs for the rows of a split, in their order.
+
+    Attributes:
+        numbers: (n,) numbers of the rows.
+        outputs: (n, outputs) float32, as `Task.decode` takes them; may be memory-mapped.
+        truth: (n,) class numbers (integers) or numbers (floats), or (n, labels) of 0 and 1.
+    """
+
+    numbers: npt.NDArray[np.int64]
+    outputs: Floats
+    truth: Truth
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def take(self, places: npt.NDArray[Any]) -> Outcome:
+        """The rows at these places, or where a mask is true."""
+        return Outcome(self.numbers[places], self.outputs[places], self.truth[places])
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """What a baseline may use: the rows of each split, the truth of the training rows, and features of the backbone as it came.
+
+    Attributes:
+        inputs: input column -> `text` or `image`.
+        rows: split -> its rows, in order.
+        truth: split -> as in `Outcome`; a baseline learns from `train` and may choose by `validation`.
+        classes: how many classes or labels there are; 0 for numbers.
+        features: split -> (n, width); None where the backbone has none or they were not computed.
+        seed: decides what is random.
+    """
+
+    inputs: Mapping[str, str]
+    rows: Callable[[str], Iterator[Row]]
+    truth: Mapping[str, Truth]
+    classes: int
+    features: Callable[[str], Floats | None]
+    seed: int
+
+
+class Baseline(ABC):
+    """A cheap way to do the task, which adapting has to beat."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def fits(self, given: Given) -> str | None:
+        """Why it cannot be used on such data, or None."""
+
+    @abstractmethod
+    def said(self, given: Given) -> tuple[Floats, int]:
+        """Predictions of the test rows, and how many numbers were learned for them.
+
+        Returns:
+            (n, classes) probabilities that sum to 1, (n, labels) probabilities, or (n, 1) numbers on the user's scale; and the count.
+        """

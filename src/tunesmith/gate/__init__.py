@@ -1,0 +1,1 @@
+"""What the data is inspected for before anything is trained; one file an inspection."""
