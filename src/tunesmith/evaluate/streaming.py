@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from tunesmith.core import memory
+from tunesmith.core.arrays import Floats
 from tunesmith.core.contracts import Batch, Metrics, Prediction, Row, Task
 from tunesmith.core.errors import require
 from tunesmith.core.files import atomic
@@ -32,44 +32,57 @@ PACKED_FROM = 64
 T = TypeVar("T")
 
 
-def predict(model: Model, task: Task, rows: Iterable[tuple[T, Row]], batch_size: int = 64) -> Iterator[tuple[T, Row, Prediction]]:
-    """Predictions for rows.
+def outputs(model: Model, rows: Iterable[tuple[T, Row]], batch_size: int = 64) -> Iterator[tuple[list[tuple[T, Row]], Floats]]:
+    """Outputs of the model for rows, a window of them at a time.
 
     Args:
-        model: in evaluation mode during the call; its mode is put back.
-        task: decodes the outputs.
+        model: in evaluation mode while a window is computed; its mode is put back.
         rows: (anything that goes with the row, the row), usable ones only.
         batch_size: rows of a forward pass.
+
+    Returns:
+        The window's rows in their order, and (rows, ...) float32 outputs.
     """
     iterator = iter(rows)
     while window := list(itertools.islice(iterator, WINDOW * batch_size)):
-        yield from _window(model, task, window, batch_size)
+        yield window, _window(model, [row for _, row in window], batch_size)
 
 
-def _window(model: Model, task: Task, window: list[tuple[T, Row]], batch_size: int) -> list[tuple[T, Row, Prediction]]:
-    sizes = model.backbone.sizes([row for _, row in window])
-    order = np.argsort(-sizes, kind="stable")
-    found: list[Prediction] = [{} for _ in window]
-    before = model.training
-    model.eval()
+def predict(model: Model, task: Task, rows: Iterable[tuple[T, Row]], batch_size: int = 64) -> Iterator[tuple[T, Row, Prediction]]:
+    """Predictions for rows: what `outputs` gives, decoded by the task."""
+    for window, found in outputs(model, rows, batch_size):
+        for (key, row), prediction in zip(window, task.decode(found), strict=True):
+            yield key, row, prediction
+
+
+def _window(model: Model, rows: list[Row], batch_size: int) -> Floats:
     from tunesmith.core.packed import packed
 
+    sizes = model.backbone.sizes(rows)
+    order = np.argsort(-sizes, kind="stable")
     waiting = batches(sizes[order], batch_size)[::-1]
-    with packed(model.network) if len(window) >= PACKED_FROM else contextlib.nullcontext():
-        while waiting:
-            part = waiting.pop()
-            outputs = _outputs(model, [window[i][1] for i in order[part]])
-            if outputs is None:  # too large for memory
-                middle = (part.start + part.stop) // 2
-                waiting += [slice(middle, part.stop), slice(part.start, middle)]
-                continue
-            for i, prediction in zip(order[part], task.decode(outputs), strict=True):
-                found[i] = prediction
-    model.train(before)
-    return [(key, row, prediction) for (key, row), prediction in zip(window, found, strict=True)]
+    found: Floats | None = None
+    before = model.training
+    model.eval()
+    try:
+        with packed(model.network) if len(rows) >= PACKED_FROM else contextlib.nullcontext():
+            while waiting:
+                part = waiting.pop()
+                given = _outputs(model, [rows[i] for i in order[part]])
+                if given is None:  # too large for memory
+                    middle = (part.start + part.stop) // 2
+                    waiting += [slice(middle, part.stop), slice(part.start, middle)]
+                    continue
+                if found is None:
+                    found = np.empty((len(rows), *given.shape[1:]), np.float32)
+                found[order[part]] = given
+    finally:
+        model.train(before)
+    assert found is not None
+    return found
 
 
-def _outputs(model: Model, rows: list[Row]) -> npt.NDArray[np.float32] | None:
+def _outputs(model: Model, rows: list[Row]) -> Floats | None:
     """(rows, ...) outputs of the model; None where memory does not suffice for more than one row at once."""
     import torch
 
@@ -79,8 +92,8 @@ def _outputs(model: Model, rows: list[Row]) -> npt.NDArray[np.float32] | None:
         with torch.inference_mode():
             inputs = model.backbone.collate([model.backbone.encode(row) for row in rows])
             batch: Batch = {"inputs": to_device(inputs, next(model.parameters()).device)}
-            outputs: npt.NDArray[np.float32] = model(batch).float().cpu().numpy()
-            return outputs
+            found: Floats = model(batch).float().cpu().numpy()
+            return found
     except (RuntimeError, MemoryError) as error:
         if not memory.ran_out(error) or len(rows) == 1:
             raise
