@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,12 +15,14 @@ import pytest
 import torch
 from tests.contracts.table import TINY
 
-from tunesmith.core import registry
-from tunesmith.core.errors import UsageError
+from tunesmith.core import feature_store, registry
+from tunesmith.core.cache import PART
+from tunesmith.core.errors import OutputError, UsageError
 from tunesmith.core.feature_store import FeatureStore
 from tunesmith.core.files import read_json
 from tunesmith.core.model import Model
 from tunesmith.engine import closed_form
+from tunesmith.engine import frozen as engine_frozen
 from tunesmith.engine.frozen import Frozen, computation, digest
 
 
@@ -65,6 +70,53 @@ def test_features_and_gradients_are_those_of_the_whole_network(checkpoints: Path
         torch.testing.assert_close(found[0][name], found[1][name], rtol=1e-4, atol=1e-5)
     with pytest.raises(KeyError):
         frozen.encode(dict.fromkeys(frozen.columns, "never seen"))
+
+
+def remembers_and_dies(checkpoints: Path, root: Path) -> None:
+    """A process that is killed when it has written 10 rows of 24 in a complete segment, and some of the others."""
+    model, rows, _ = made(checkpoints, "bert", "head")
+    feature_store.SEGMENT_ROWS, engine_frozen.WINDOW = 10, 4
+
+    def given() -> Iterator[tuple[Any, None]]:
+        for number, row in enumerate(rows):
+            if number == 16:
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield row, None
+
+    Frozen(model.backbone, model._bare[0], None, FeatureStore(root, "a", 10**9)).remember(given(), torch.device("cpu"))
+
+
+def test_a_killed_process_leaves_a_store_from_which_the_next_goes_on(checkpoints: Path, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=remembers_and_dies, args=(checkpoints, tmp_path / "killed"))
+    process.start()
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
+    left = [path.name.startswith(PART) for path in (tmp_path / "killed" / "a").iterdir()]
+    assert sorted(left) == [False, True], "a complete segment and a part"
+    model, rows, _ = made(checkpoints, "bert", "head")
+    found = {}
+    for name, known in (("killed", 10), ("new", 0)):
+        store = FeatureStore(tmp_path / name, "a", 10**9)
+        assert len(store) == known
+        frozen = Frozen(model.backbone, model._bare[0], None, store)
+        assert frozen.remember(((row, None) for row in rows), torch.device("cpu")) == len(rows) - known
+        found[name] = frozen.pooled(rows, tmp_path / f"{name}.bin")
+        assert len(FeatureStore(tmp_path / name, "a", 10**9)) == len(rows)
+        assert not list((tmp_path / name).rglob(f"{PART}*"))
+    np.testing.assert_allclose(found["killed"], found["new"], rtol=1e-5, atol=1e-6)  # packed products differ by the batch
+    values = [path.stat().st_size for path in (tmp_path / "killed").rglob("values.bin")]
+    assert sum(values) == found["new"].nbytes
+
+
+def test_a_row_that_is_not_there_is_not_read(checkpoints: Path, tmp_path: Path) -> None:
+    model, rows, _ = made(checkpoints, "bert", "head")
+    frozen = Frozen(model.backbone, model._bare[0], None, FeatureStore(tmp_path, "a", 10**9))
+    frozen.remember(((row, None) for row in rows), torch.device("cpu"))
+    with pytest.raises(OutputError, match="1 of 2 rows are not found"):
+        frozen._know(bytes(32), np.array([[0, 0], [-1, -1]], np.int32))
+    with pytest.raises(KeyError):
+        frozen.store.at(-1, -1)
 
 
 def rows_without_label(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

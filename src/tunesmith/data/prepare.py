@@ -187,7 +187,8 @@ def _no_part_lost(table: Table, rows: Rows, bad: BadRows) -> None:
 
 def _note_shared(table: Table, train: Rows, test: Rows) -> None:
     """Note how many test rows repeat a training row, by the marks of their inputs."""
-    shared = int(np.isin(test, train).sum())
+    known = np.sort(train)  # np.isin would sort several copies: 50 bytes a row
+    shared = int((known[np.minimum(np.searchsorted(known, test), len(known) - 1)] == test).sum())
     if shared:
         table.notes.append(
             f"{shared} of {len(test)} test rows hold the same input as a training row, so the test flatters the model; "

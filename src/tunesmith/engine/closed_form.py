@@ -23,11 +23,12 @@ from safetensors.torch import load_file
 
 from tunesmith.core.contracts import Batch, Task
 from tunesmith.core.errors import TrainingError, require
-from tunesmith.core.files import atomic, disk_errors
+from tunesmith.core.files import atomic
 from tunesmith.core.fitting import Callback, Progress
 from tunesmith.core.model import Model, to_device
 from tunesmith.engine import checkpoints
 from tunesmith.engine.batches import Loader
+from tunesmith.engine.frozen import Frozen
 
 ITERATIONS = 500
 PART = 8192
@@ -68,14 +69,12 @@ def gathered(loader: Loader, path: Path, device: torch.device) -> Gathered:
     Raises:
         OutputError: the disk is full.
     """
-    rows, targets = loader.plan.rows, []
-    with disk_errors(path), path.open("wb") as handle:
-        for start in range(0, len(rows), PART):
-            batch = loader.collate([loader.examples[int(row), None] for row in rows[start : start + PART]])
-            handle.write(batch["inputs"]["pooled"].numpy().tobytes())
-            targets.append(batch["target"])
-            width = batch["inputs"]["pooled"].shape[1]
-    return Gathered(np.memmap(path, np.float32, mode="r").reshape(-1, width), targets, device)
+    rows, examples = loader.plan.rows, loader.examples
+    assert isinstance(examples.backbone, Frozen)
+    values = examples.backbone.pooled(examples.rows.rows(rows), path)
+    parts = (rows[start : start + PART] for start in range(0, len(rows), PART))
+    targets = [loader.task.collate([examples.targets[int(row)] for row in part]) for part in parts]
+    return Gathered(values, targets, device)
 
 
 def fit(

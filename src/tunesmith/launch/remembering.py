@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 
+from tunesmith.core.cache import GB, cache_folder
 from tunesmith.core.contracts import Row
 from tunesmith.core.errors import OutputError, TrainingError
-from tunesmith.core.feature_store import FeatureStore, cache_folder
+from tunesmith.core.feature_store import FeatureStore
 from tunesmith.core.model import Model, to_device
 from tunesmith.core.run import Run
 from tunesmith.data.prepare import Divided
@@ -25,8 +26,6 @@ SAMPLE = 8
 SCORED = ("validation", "test")
 WORTH = 0.1
 """Share of the forward pass below which reading what was remembered costs about what computing it does."""
-
-GB = 10**9
 
 
 @contextlib.contextmanager
@@ -88,8 +87,8 @@ def _stand_in(run: Run, parts: Parts, model: Model, table: AnyRows, divided: Div
     count = (training.views if augmented else 1) * len(divided.splits["train"]) + sum(len(divided.splits[name]) for name in SCORED)
     values = found.compute(_inputs(found, rows, device))
     size = sum(value.numel() for value in values) * 4 / len(rows) * count
-    if size > training.cache_gb * GB and not needed:
-        console.say(f"feature cache: off: {what} would take {size / GB:.1f} GB (--cache-gb {training.cache_gb:g} is allowed)")
+    if (lacking := store.room.lacking(size, store.folder)) and not needed:
+        console.say(f"feature cache: off: {what} {lacking}")
         return None
     try:
         computed = found.remember(_all(parts, table, divided, augmented), device)
@@ -99,6 +98,8 @@ def _stand_in(run: Run, parts: Parts, model: Model, table: AnyRows, divided: Div
         console.say(f"feature cache: off: {error}")
         return None
     console.say(f"feature cache: {what}: {computed:,} of {count:,} computed, the others known ({size / GB:.2g} GB in {store.folder})")
+    if excess := store.room.excess():
+        console.say(f"feature cache: {excess}")
     return found
 
 

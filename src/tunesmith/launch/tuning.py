@@ -18,8 +18,8 @@ from typing import Any
 
 import torch
 
+from tunesmith.core.cache import cache_folder
 from tunesmith.core.errors import OutputError
-from tunesmith.core.feature_store import cache_folder
 from tunesmith.core.files import read_json, write_json
 from tunesmith.core.model import to_device
 from tunesmith.engine.batches import Loader
