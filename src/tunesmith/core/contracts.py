@@ -402,10 +402,19 @@ class Adapter(ABC):
         return None
 
     def begin(self, model: Model, step: int, total_steps: int) -> None:  # noqa: B027 (a hook: most adapters need nothing)
-        """Called before the first step, and with the step reached when a run is resumed."""
+        """Called before the first step, and with the step reached (after `restore`) when a run is resumed.
+
+        Args:
+            total_steps: as planned; `stepped` is told how many there are by then.
+        """
 
     def stepped(self, model: Model, step: int, total_steps: int) -> bool:
-        """Called before the optimizer's gradients are cleared; True if the set of trainable weights changed."""
+        """Called before the optimizer's gradients are cleared; True if the set of trainable weights changed.
+
+        Args:
+            step: number of steps taken.
+            total_steps: as planned now; under a time limit that grows and shrinks from step to step, so what was done is not undone.
+        """
         return False
 
     def may_rest(self, parameter: str) -> bool:

@@ -79,6 +79,7 @@ class Cost:
         training: speed of forward and backward passes.
         reading: seconds of reading and encoding a row.
         update: seconds of a step of the optimizer.
+        solving: seconds of a pass of the solver over remembered features of all training rows, where the head is fitted in one go.
     """
 
     forward: Curve
@@ -89,6 +90,7 @@ class Cost:
     training: Speed
     reading: float = 0.0
     update: float = 0.0
+    solving: float = 0.0
 
     def faster(self, gain: float) -> Cost:
         """The same where training passes run so many times faster."""

@@ -98,10 +98,12 @@ class Lever(ABC):
 
     Attributes:
         passes: about how many passes a trial takes.
+        least: seconds that it takes however short a pass is.
     """
 
     name: ClassVar[str]
     passes: ClassVar[int] = 12
+    least: ClassVar[float] = 0.0
 
     @abstractmethod
     def fits(self, bench: Bench) -> bool:
@@ -196,6 +198,7 @@ class Compiled(Lever):
 
     name: ClassVar[str] = "compile"
     passes: ClassVar[int] = 150
+    least: ClassVar[float] = 30.0
 
     def fits(self, bench: Bench) -> bool:
         return True

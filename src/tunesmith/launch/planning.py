@@ -19,6 +19,7 @@ from tunesmith.core.errors import UsageError, require
 from tunesmith.core.model import Model
 from tunesmith.data.prepare import Divided
 from tunesmith.data.ready import AnyRows
+from tunesmith.engine import closed_form
 from tunesmith.engine import cost as costs
 from tunesmith.engine.batches import Examples, Loader, Plan, sizes_of
 from tunesmith.engine.cost import Cost
@@ -32,6 +33,9 @@ from tunesmith.launch.tuning import Tuning
 
 SHARE = 0.6
 """Share of a time limit that computing what is frozen may take."""
+
+TRIALS = 0.1
+"""Share of a time limit that trials of levers may take."""
 
 
 @dataclass
@@ -97,16 +101,25 @@ def plan(parts: Parts, model: Model, table: AnyRows, divided: Divided, left: flo
     bench = Bench(model, parts.task, batch, state.device, parts.optimizer, changing, precision, training.precision is not None)
     # with nothing but a head to train there are no steps worth the name, and several processes would not choose alike
     off = training.tuning == "off" or training.levers is not None or state.num_processes > 1 or model.frozen_blocks() is None
-    cost = dataclasses.replace(cost, update=bench.update())
+    cost = dataclasses.replace(cost, update=bench.update(), solving=_solving(parts, model, loader, state.device))
     first = expected(cost)
     found = (
         tuning.given(bench, training.levers or [], loader.workers)
         if off
-        else tuning.tune(bench, loader, training.tuning, min(left, first.epochs * first.epoch_seconds), training.workers)
+        else tuning.tune(bench, loader, training.tuning, min(left, first.epochs * first.epoch_seconds), training.workers, TRIALS * left)
     )
     if remembers:  # a compiled network would not see that frozen blocks answer from memory
         found = dataclasses.replace(found, levers=[lever for lever in found.levers if lever.name != "compile"])
     return Planned(bench, dataclasses.replace(loader, workers=found.workers), remembers, found, expected(cost.faster(found.gain)))
+
+
+def _solving(parts: Parts, model: Model, loader: Loader, device: Any) -> float:
+    """Seconds of a pass of the solver over the features of all training rows; 0 where training goes step by step."""
+    if parts.adapter.penalties() is None:
+        return 0.0
+    rows = loader.plan.rows
+    targets = [loader.examples.targets[int(row)] for row in rows[: closed_form.PART]]
+    return closed_form.pass_seconds(model.head, parts.task, model.backbone.width(model._bare[0]), targets, len(rows), device)
 
 
 def _budget(model: Model, cost: Cost, loader: Loader, memory: float) -> int:

@@ -24,6 +24,7 @@ from tunesmith.data.ready import AnyRows
 from tunesmith.engine import closed_form, lr_finder
 from tunesmith.engine.averages import Ema
 from tunesmith.engine.batches import Examples, Loader
+from tunesmith.engine.clock import Clock
 from tunesmith.engine.levers import called
 from tunesmith.engine.loop import Limits, Loop
 from tunesmith.evaluate import streaming
@@ -181,11 +182,12 @@ def _fit(
     callbacks = [_tracker(name, run) for name in parts.recipe.trackers]
     penalties = parts.adapter.penalties()
     if penalties is not None:
-        if accelerator.num_processes > 1:
-            raise UsageError(f"--adapter {parts.adapter.name} is fitted in one process; start it without torchrun")
         run.checkpoints.mkdir(parents=True, exist_ok=True)
         found = closed_form.gathered(loader, run.work / "probe.bin", accelerator.device)
-        return closed_form.fit(model, parts.task, found, penalties, evaluate, monitor, run.checkpoints, callbacks)
+        seconds = None if planned.deadline is None else planned.deadline - time.monotonic()
+        clock = Clock(seconds, 1, planned.expected.epoch_seconds, planned.expected.evaluation_seconds, unit="penalties")
+        search = closed_form.Search(penalties, monitor, clock)
+        return closed_form.fit(model, parts.task, found, search, evaluate, run.checkpoints, callbacks)
     setup = _setup(parts, model, loader, accelerator, planned.takes("fused"))
     recipe = parts.recipe
     if recipe.training.find_lr and checkpoint is None:
@@ -204,6 +206,7 @@ def _fit(
             monitor=monitor,
             checkpoint_steps=recipe.training.checkpoint_steps,
             seconds=None if planned.deadline is None else planned.deadline - time.monotonic(),
+            step_seconds=planned.expected.epoch_seconds / planned.expected.steps,
             evaluation_seconds=planned.expected.evaluation_seconds,
         ),
         evaluate=evaluate,

@@ -60,7 +60,7 @@ class Tuning:
         """One line for people."""
         parts = [f"{item['lever']} {item['gain']:.2f}x{' taken' if item['taken'] else ''}" for item in self.tried]
         if self.left_out:
-            parts.append(f"not worth a trial in so short a run: {', '.join(self.left_out)} (--tuning max tries them)")
+            parts.append(f"not worth a trial in so short a run: {', '.join(self.left_out)} (--tuning max without --time-limit tries them)")
         where = "as an earlier run found" if self.known else f"tried in {self.seconds:.1f} s"
         return f"tuning: {', '.join(parts)}" + (f"; together {self.gain:.2f}x ({where})" if self.tried else "")
 
@@ -82,7 +82,9 @@ def given(bench: Bench, names: Sequence[str], workers: int) -> Tuning:
     return Tuning([lever for lever in levers if lever.fits(bench)], workers)
 
 
-def tune(bench: Bench, loader: Loader, mode: str, training_seconds: float, workers: int | None = None) -> Tuning:
+def tune(
+    bench: Bench, loader: Loader, mode: str, training_seconds: float, workers: int | None = None, budget: float = float("inf")
+) -> Tuning:
     """Find the levers to pull.
 
     Args:
@@ -91,6 +93,7 @@ def tune(bench: Bench, loader: Loader, mode: str, training_seconds: float, worke
         mode: `auto` or `max`.
         training_seconds: what training would take without any.
         workers: processes that read rows, where the recipe says so.
+        budget: seconds that trials may take in any mode.
     """
     found = Tuning(workers=workers or 0)
     levers = [lever for lever in candidates(bench.device, os.cpu_count() or 1) if lever.fits(bench)]
@@ -98,16 +101,13 @@ def tune(bench: Bench, loader: Loader, mode: str, training_seconds: float, worke
     known = _read(shared, levers)
     if known is not None:
         return known if workers is None else replace(known, workers=workers)
-    allowed = training_seconds * PAYS if mode == "auto" else float("inf")
+    allowed = min(budget, training_seconds * PAYS if mode == "auto" else float("inf"))
     started = time.perf_counter()
     step = bench.seconds()
-    used = 0.0
     with torch.random.fork_rng(range(torch.cuda.device_count()) if torch.cuda.is_available() else []), ExitStack() as taken:
         for lever in levers:
-            used += lever.passes * step
-            if used > allowed:
+            if time.perf_counter() - started + max(lever.least, lever.passes * step) > allowed:
                 found.left_out.append(called(lever))
-                used -= lever.passes * step
                 continue
             gain = lever.gain(bench)
             pull = gain >= GAIN
@@ -117,7 +117,7 @@ def tune(bench: Bench, loader: Loader, mode: str, training_seconds: float, worke
                 found.levers.append(lever)
                 found.gain *= gain
         if workers is None:
-            _workers(bench, loader, found, allowed - used)
+            _workers(bench, loader, found, allowed - (time.perf_counter() - started))
     found.seconds = round(time.perf_counter() - started, 2)
     if found.tried:
         _remember(shared, found)
@@ -126,6 +126,8 @@ def tune(bench: Bench, loader: Loader, mode: str, training_seconds: float, worke
 
 def _workers(bench: Bench, loader: Loader, found: Tuning, allowed: float) -> None:
     """Processes that read rows ahead, where reading takes a share of a step that matters."""
+    if allowed <= 0:
+        return
     rows = loader.plan.rows[: loader.plan.batch_size]
     started = time.perf_counter()
     loader.collate([loader.examples[int(row), None] for row in rows])
