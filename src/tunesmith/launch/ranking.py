@@ -21,7 +21,7 @@ from tunesmith.data.ready import AnyRows
 from tunesmith.engine.frozen import Frozen
 from tunesmith.evaluate.transfer import logme, nearest_neighbours
 from tunesmith.launch import local, pictures, planning
-from tunesmith.launch.remembering import remembering
+from tunesmith.launch.remembering import remembering, stand_in
 from tunesmith.recipe import Choice, Recipe
 
 NEIGHBOURS = 10
@@ -76,7 +76,8 @@ def _judged(recipe: Recipe, name: str, source: Any) -> Ranked:
         device = planning.processes().device
         ready.model.to(device)
         began = time.perf_counter()
-        with remembering(run, ready.parts, ready.model, rows, ready.divided, device, True):
+        found = stand_in(run.work, ready.parts, ready.model, rows, ready.divided, device)
+        with remembering(ready.parts, ready.model, rows, ready.divided, device, found):
             backbone = ready.model.backbone
             if not isinstance(backbone, Frozen):
                 raise UsageError(f"the features of {name} cannot be kept within --cache-gb; allow more, or use fewer rows with --limit")
