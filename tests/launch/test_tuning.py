@@ -352,3 +352,8 @@ def test_the_recipe_of_a_run_holds_what_was_found(table: Path, checkpoints: Path
     assert training["levers"] == ["fused"]
     assert training["precision"] == "fp32"
     assert training["workers"] == 0
+
+
+def test_runs_of_one_process_have_each_their_own_number_format() -> None:
+    for precision, mixed in (("bf16", "bf16"), ("fp32", "no"), (None, "no")):
+        assert planning.accelerator(precision).mixed_precision == mixed

@@ -219,6 +219,7 @@ def accelerator(precision: str | None) -> Any:
     accelerate = require("accelerate", "training")
     if precision == "fp16" and not accelerate.PartialState(**_on_processors()).device.type == "cuda":
         raise UsageError("--precision fp16 needs a GPU; on a processor use fp32 (fastest on most) or bf16")
+    accelerate.state.AcceleratorState._reset_state()  # a run before this one in the same process may have had another format
     return accelerate.Accelerator(mixed_precision="no" if precision in (None, "fp32") else precision, **_on_processors())
 
 
