@@ -72,12 +72,12 @@ class Frozen(Backbone):
         """
         computed = 0
         raws, known = bytearray(), bytearray()
-        iterator = iter(rows)
+        unread = ((raw, row, rng) for row, rng in rows if self._raws.find(raw := self._raw(row, rng)) is None)
         with self.store.writer() as writer:
-            while window := list(itertools.islice(iterator, WINDOW)):
+            while window := list(itertools.islice(unread, WINDOW)):
                 missing: dict[bytes, tuple[int, Encoded]] = {}
-                for size, (row, rng) in zip(self.inner.sizes([row for row, _ in window]), window, strict=True):
-                    raws += self._raw(row, rng)
+                for size, (raw, row, rng) in zip(self.inner.sizes([row for _, row, _ in window]), window, strict=True):
+                    raws += raw
                     item = self.inner.encode(row, rng)
                     key = digest(self.inner.collate([item]))
                     known += key
@@ -88,6 +88,23 @@ class Frozen(Backbone):
         self.store.uses(self._places)
         self.store.room.make()
         return computed
+
+    def missing(self, rows: Iterable[tuple[Row, Random | None]]) -> npt.NDArray[np.bool_]:
+        """(n,) which rows `remember` would have to compute. The others are noted, so that it does not read them again.
+
+        Args:
+            rows: as for `remember`.
+        """
+        found = []
+        raws, known = bytearray(), bytearray()
+        for row, rng in rows:
+            key = digest(self.inner.collate([self.inner.encode(row, rng)]))
+            found.append(key not in self.store)
+            if not found[-1]:
+                raws += self._raw(row, rng)
+                known += key
+        self._know(raws, self.store.places(np.frombuffer(known, np.uint8).reshape(-1, KEY_BYTES)))
+        return np.asarray(found, np.bool_)
 
     def _compute(self, missing: Mapping[bytes, tuple[int, Encoded]], writer: Writer, device: torch.device) -> int:
         """Compute and write the values of encoded rows, each given with its size; gives their number."""

@@ -36,7 +36,7 @@ class Estimate:
         parameters, trainable: numbers of weights.
         epochs, steps: passes over the rows, and steps of each; where the head is fitted in one go each penalty counts as an epoch of one.
         operations: floating-point operations of all training.
-        features_seconds: computing what is frozen, once; 0 where it is computed anew in each epoch, or known.
+        features_seconds: computing what is frozen, once; 0 where it is computed anew in each epoch.
         epoch_seconds: the steps of an epoch, or the solver's passes over the features for a penalty.
         evaluation_seconds: scoring validation, once an epoch.
         test_seconds: predicting the test split.
@@ -77,7 +77,7 @@ class Estimate:
         )
 
 
-def expected(parts: Parts, model: Model, cost: Cost, plan: Plan, divided: Divided, remembered: bool, processes: int) -> Estimate:
+def expected(parts: Parts, model: Model, cost: Cost, plan: Plan, divided: Divided, remembered: int, processes: int) -> Estimate:
     """What a run will take.
 
     Args:
@@ -86,7 +86,7 @@ def expected(parts: Parts, model: Model, cost: Cost, plan: Plan, divided: Divide
         cost: what `engine.cost.measure` found.
         plan: how the training rows are batched.
         divided: how many rows there are.
-        remembered: whether what is frozen is computed once.
+        remembered: values of what is frozen that are computed once; 0 where it is computed anew each time.
         processes: that share the work.
     """
     training = parts.recipe.training
@@ -99,15 +99,15 @@ def expected(parts: Parts, model: Model, cost: Cost, plan: Plan, divided: Divide
     operations = [cost.step.at(piece) - known for piece, known in zip(pieces, spared_operations, strict=True)]
     tail = max(0.0, 1 - spared)
     forward = sum(cost.predicting.seconds(cost.forward.at(piece)) for piece in pieces) / max(1, rows["train"])  # seconds a row
-    views = max(1, training.views) if training.augment and model.backbone.augments else 1
+    once_a_row = sum(spared_operations) * remembered / max(1, rows["train"])
     epochs = len(parts.adapter.penalties() or ()) if once else training.epochs
     return Estimate(
         parameters=sum(p.numel() for p in model.parameters()),
         trainable=sum(p.numel() for p in model.trainable().values()),
         epochs=epochs,
         steps=1 if once else len(batches),
-        operations=views * sum(spared_operations) + epochs * (2 * PASSES if once else 1) * sum(operations),
-        features_seconds=forward * (rows["train"] * views + rows["validation"] + rows["test"]) if remembered else 0.0,
+        operations=once_a_row + epochs * (2 * PASSES if once else 1) * sum(operations),
+        features_seconds=forward * remembered,
         epoch_seconds=PASSES * cost.solving
         if once
         else _epoch(cost, operations, len(batches), rows["train"], tail, training.workers or 0) / processes,

@@ -26,7 +26,7 @@ from tunesmith.data.prepare import Divided
 from tunesmith.data.split import NAMES
 from tunesmith.engine.frozen import Frozen
 from tunesmith.launch import local, pictures, planning
-from tunesmith.launch.remembering import remembering
+from tunesmith.launch.remembering import remembering, stand_in
 from tunesmith.recipe import Choice, Recipe
 
 
@@ -84,7 +84,8 @@ def pooled(recipe: Recipe, data: Any = None, splits: tuple[str, ...] = NAMES) ->
         device = planning.processes().device
         ready.model.to(device)
         began = time.perf_counter()
-        with remembering(run, ready.parts, ready.model, rows, ready.divided, device, True):
+        remembers = stand_in(run.work, ready.parts, ready.model, rows, ready.divided, device)
+        with remembering(ready.parts, ready.model, rows, ready.divided, device, remembers):
             backbone = ready.model.backbone
             if not isinstance(backbone, Frozen):
                 raise UsageError(

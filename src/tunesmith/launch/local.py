@@ -121,7 +121,7 @@ def estimate(recipe: Recipe, data: Any = None) -> Estimate:
         run = Run(Path(folder))
         ready = prepared(recipe, data if data is not None else recipe.data.path, run)
         rows = pictures.rows_of(run, ready.parts, ready.was.table)
-        return planning.plan(ready.parts, ready.model, rows, ready.divided).expected
+        return planning.plan(ready.parts, ready.model, rows, ready.divided, run.work).expected
 
 
 @dataclass
@@ -261,7 +261,7 @@ def _run(run: Run, ready: Ready, checkpoint: Path | None, deadline: float | None
     planned = training.settled(run, parts, ready.model, rows, divided, deadline)
     test = parts.task.metrics()
     began = time.perf_counter()
-    with remembering(run, parts, ready.model, rows, divided, planned.bench.device, planned.remembers):
+    with remembering(parts, ready.model, rows, divided, planned.bench.device, planned.stand_in):
         features_seconds = time.perf_counter() - began
         trained = training.train(run, parts, ready.model, rows, divided, planned, checkpoint)
         if not main:
