@@ -177,20 +177,6 @@ def run(table: Path, out: Path, checkpoints: Path, **recipe: Any) -> dict[str, A
     return found
 
 
-@pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory, checkpoints: Path) -> Path:
-    import csv
-
-    backbone = registry.create("backbones", "text", {"source": str(checkpoints / "bert")})
-    rows = registry.create("tasks", "classification", {}).synthetic(90, 3, backbone.sample)
-    path = tmp_path_factory.mktemp("frozen") / "rows.csv"
-    with path.open("w", newline="") as handle:
-        writer = csv.DictWriter(handle, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
-
-
 @pytest.mark.parametrize("adapter", [{"name": "head"}, {"name": "last_k", "k": 1}, {"name": "lora", "last": 1}], ids=lambda a: a["name"])
 def test_a_run_gives_the_same_with_and_without(
     table: Path, checkpoints: Path, tmp_path: Path, adapter: dict[str, Any], capfd: pytest.CaptureFixture[str]

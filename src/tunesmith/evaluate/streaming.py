@@ -50,22 +50,24 @@ def _window(model: Model, task: Task, window: list[tuple[T, Row]], batch_size: i
     sizes = model.backbone.sizes([row for _, row in window])
     order = np.argsort(-sizes, kind="stable")
     found: list[Prediction] = [{} for _ in window]
-    before = model.training
-    model.eval()
     from tunesmith.core.packed import packed
 
     waiting = batches(sizes[order], batch_size)[::-1]
-    with packed(model.network) if len(window) >= PACKED_FROM else contextlib.nullcontext():
-        while waiting:
-            part = waiting.pop()
-            outputs = _outputs(model, [window[i][1] for i in order[part]])
-            if outputs is None:  # too large for memory
-                middle = (part.start + part.stop) // 2
-                waiting += [slice(middle, part.stop), slice(part.start, middle)]
-                continue
-            for i, prediction in zip(order[part], task.decode(outputs), strict=True):
-                found[i] = prediction
-    model.train(before)
+    before = model.training
+    model.eval()
+    try:
+        with packed(model.network) if len(window) >= PACKED_FROM else contextlib.nullcontext():
+            while waiting:
+                part = waiting.pop()
+                outputs = _outputs(model, [window[i][1] for i in order[part]])
+                if outputs is None:  # too large for memory
+                    middle = (part.start + part.stop) // 2
+                    waiting += [slice(middle, part.stop), slice(part.start, middle)]
+                    continue
+                for i, prediction in zip(order[part], task.decode(outputs), strict=True):
+                    found[i] = prediction
+    finally:
+        model.train(before)
     return [(key, row, prediction) for (key, row), prediction in zip(window, found, strict=True)]
 
 
