@@ -116,3 +116,20 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     (folder / "config.json").write_text(json.dumps(cfg))
     return root
+
+
+@pytest.fixture(scope="session")
+def table(tmp_path_factory: pytest.TempPathFactory, checkpoints: Path) -> Path:
+    """A CSV file of 120 short texts of three classes that the tiny BERT can learn: columns `text` and `label`."""
+    import csv
+
+    from tunesmith.core import registry
+
+    backbone = registry.create("backbones", "text", {"source": str(checkpoints / "bert")})
+    rows = registry.create("tasks", "classification", {}).synthetic(120, 0, backbone.sample)
+    path = tmp_path_factory.mktemp("table") / "rows.csv"
+    with path.open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, ["text", "label"])
+        writer.writeheader()
+        writer.writerows(rows)
+    return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import random
 from pathlib import Path
 
 import pytest
@@ -74,8 +75,46 @@ def test_gradual_frees_block_after_block_from_the_output(model: Model) -> None:
     assert seen[0][1] == first
     assert seen[1][1] == second
     assert body(model) == {name for name, _ in model.network.named_parameters()}
-    method.begin(model, 20, 80)  # as after a resume
-    assert sorted({".".join(name.split(".")[:3]) for name in body(model)}) == second
+
+
+def freed(model: Model) -> int:
+    """How many blocks change, counted from the output; all of those before them are frozen."""
+    free = [all(p.requires_grad for p in block.parameters()) for block in model.blocks()]
+    count = sum(free)
+    assert free == [False] * (len(free) - count) + [True] * count
+    return count
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_gradual_neither_freezes_again_nor_skips_when_the_number_of_steps_changes(model: Model, seed: int) -> None:
+    """As under a time limit, which plans anew after each step."""
+    method: Adapter = registry.create("adapters", "gradual", {"share": 0.5})
+    method.apply(model, 0)
+    method.begin(model, 0, 100_000)
+    rng, due = random.Random(seed), 0
+    for step in range(1, 61):
+        total = rng.choice([60, 75, 90, 120, 100_000])
+        changed = method.stepped(model, step, total)
+        now = max(due, min(3, int(step / (0.5 * total) * 4)))
+        assert changed == (now > due)
+        assert freed(model) == now
+        due = now
+    assert due == 3
+
+
+def test_gradual_goes_on_where_it_was(model: Model) -> None:
+    method: Adapter = registry.create("adapters", "gradual", {"share": 0.5})
+    method.apply(model, 0)
+    method.begin(model, 0, 80)
+    method.stepped(model, 20, 80)
+    assert freed(model) == 2
+    state = method.state(model)
+    method.apply(model, 0)  # as when the run is resumed
+    method.restore(model, state)
+    method.begin(model, 20, 80)
+    assert freed(model) == 2
+    method.begin(model, 20, 100_000)
+    assert freed(model) == 2
 
 
 @pytest.mark.parametrize("tiny", ["bert", "gpt2"])

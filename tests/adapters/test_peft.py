@@ -147,3 +147,55 @@ def test_prefix_is_proved_on_the_network(kind: Any, told: str | None, checkpoint
 def test_impossible_settings_are_refused(name: str, options: dict[str, Any], told: str) -> None:
     with pytest.raises(RecipeError, match=told):
         registry.create("adapters", name, options)
+
+
+def stepped(method: Adapter, model: Model, step: int, total: int) -> None:
+    """A step of training, with a gradient on everything that changes."""
+    for p in model.trainable().values():
+        p.grad = torch.ones_like(p)
+        p.data += 0.01
+    method.stepped(model, step, total)
+
+
+def ranks(model: Model) -> int:
+    """Ranks that are left in all layers together."""
+    return sum(int((p != 0).sum()) for name, p in model.named_parameters() if ".lora_E." in name)
+
+
+@pytest.mark.parametrize("totals", [[40] * 40, [100_000, 400, 30, 30, 29, 31, 45, *[40] * 33], [30] * 25 + [100_000] * 15])
+def test_adalora_deals_out_its_ranks_once_however_the_number_of_steps_changes(checkpoints: Path, totals: list[int]) -> None:
+    """Under a time limit it is planned anew after each step."""
+    model = applied(checkpoints, "bert", "adalora", rank=2, start_rank=4)
+    layers = len(targets(model))
+    method = registry.create("adapters", "adalora", {"rank": 2, "start_rank": 4})
+    method.begin(model, 0, totals[0])
+    final = None
+    for step, total in enumerate(totals, 1):
+        stepped(method, model, step, total)
+        if step >= total - total // 4 and final is None:
+            final = {name: p != 0 for name, p in model.named_parameters() if ".lora_E." in name}
+        if final is not None:
+            assert all(torch.equal(kept, p != 0) for name, p in model.named_parameters() if name in final for kept in [final[name]])
+    assert final is not None
+    assert ranks(model) <= 2 * layers
+
+
+def test_adalora_ends_where_the_end_comes_all_at_once_and_goes_on_after_a_resume(checkpoints: Path) -> None:
+    method = registry.create("adapters", "adalora", {"rank": 2, "start_rank": 4})
+    model = applied(checkpoints, "bert", "adalora", rank=2, start_rank=4)
+    layers = len(targets(model))
+    method.begin(model, 0, 100_000)
+    for step in range(1, 9):
+        stepped(method, model, step, 100_000)
+    assert ranks(model) == 4 * layers
+    stepped(method, model, 9, 10)  # the step in which PEFT would have dealt them out, 8, is over
+    assert ranks(model) <= 2 * layers
+    state = {name: tensor.clone() for name, tensor in method.state(model).items()}
+    weights = {name: p.detach().clone() for name, p in model.named_parameters()}
+    again = applied(checkpoints, "bert", "adalora", rank=2, start_rank=4)
+    again.load_state_dict(weights, strict=False)
+    method.restore(again, state)
+    method.begin(again, 9, 10)
+    for made in (model, again):
+        stepped(method, made, 10, 100_000)
+    assert ranks(again) == ranks(model) <= 2 * layers

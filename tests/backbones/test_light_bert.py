@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,8 @@ def bundled(backbone: Text, folder: Path, network: Any = None) -> Text:
     return backbone.moved(folder)
 
 
-def same(backbone: Text, rows: list[dict[str, Any]]) -> None:
+def assert_vectors_of_torch(backbone: Text, rows: list[dict[str, Any]]) -> None:
+    """The light form exists and gives for all rows the pooled vectors that transformers gives."""
     light = backbone.light(unchanged)
     assert light is not None
     with torch.no_grad():
@@ -61,7 +63,7 @@ def same(backbone: Text, rows: list[dict[str, Any]]) -> None:
 def test_vectors_are_those_of_torch(bert: Path, tmp_path: Path, pooling: Any, columns: tuple[str, ...]) -> None:
     backbone = bundled(Text(source=str(bert), pooling=pooling, columns=columns, max_length=40), tmp_path / "b")
     others = ["", *reversed(TEXTS[1:])]
-    same(backbone, [dict(zip(columns, pair, strict=False)) for pair in zip(TEXTS, others, strict=True)])
+    assert_vectors_of_torch(backbone, [dict(zip(columns, pair, strict=False)) for pair in zip(TEXTS, others, strict=True)])
 
 
 @pytest.mark.parametrize(("width", "heads", "inner", "layers", "eps"), [(24, 3, 40, 1, 1e-12), (48, 12, 96, 4, 1e-5), (16, 1, 16, 3, 1e-7)])
@@ -82,7 +84,7 @@ def test_any_size(bert: Path, tmp_path: Path, width: int, heads: int, inner: int
         if name.endswith("bias") or "LayerNorm" in name:
             torch.nn.init.normal_(parameter, 0.5)  # as trained ones are: neither 0 nor 1
     backbone = bundled(Text(source=str(bert), pooling="mean", max_length=32), tmp_path / "b", network)
-    same(backbone, [{"text": text} for text in TEXTS])
+    assert_vectors_of_torch(backbone, [{"text": text} for text in TEXTS])
 
 
 def test_what_may_fold_sees_and_replaces_the_weights(bert: Path, tmp_path: Path) -> None:
@@ -126,22 +128,40 @@ def test_a_configuration_that_is_not_known_has_no_light_form(bert: Path, tmp_pat
     assert backbone.light(unchanged) is None
 
 
-@pytest.mark.parametrize("damage", ["pooler", "half", "no tokenizer", "cut left", "too long", "scratch"])
-def test_other_weights_tokenizers_and_lengths_have_no_light_form(bert: Path, tmp_path: Path, damage: str) -> None:
+def with_pooler(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    save_file({**weights, "pooler.dense.bias": torch.zeros(32)}, folder / "model.safetensors")
+
+
+def in_half(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    save_file({name: tensor.half() for name, tensor in weights.items()}, folder / "model.safetensors")
+
+
+def without_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+
+
+def cut_left(folder: Path) -> None:
+    told = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**told, "truncation_side": "left"}))
+
+
+@pytest.mark.parametrize("change", [with_pooler, in_half, without_tokenizer, cut_left])
+def test_other_weights_and_tokenizers_have_no_light_form(bert: Path, tmp_path: Path, change: Callable[[Path], None]) -> None:
     backbone = bundled(Text(source=str(bert)), tmp_path / "b")
-    folder, weights = tmp_path / "b", load_file(tmp_path / "b" / "model.safetensors")
-    if damage == "pooler":
-        save_file({**weights, "pooler.dense.bias": torch.zeros(32)}, folder / "model.safetensors")
-    elif damage == "half":
-        save_file({name: tensor.half() for name, tensor in weights.items()}, folder / "model.safetensors")
-    elif damage == "no tokenizer":
-        (folder / "tokenizer.json").unlink()
-    elif damage == "cut left":
-        told = json.loads((folder / "tokenizer_config.json").read_text())
-        (folder / "tokenizer_config.json").write_text(json.dumps({**told, "truncation_side": "left"}))
-    else:
-        backbone = Text(source=str(folder), pooling="cls", **({"max_length": 65} if damage == "too long" else {"scratch": True}))
+    assert backbone.light(unchanged) is not None
+    change(tmp_path / "b")
     assert backbone.light(unchanged) is None
+
+
+@pytest.mark.parametrize("setting", [{"max_length": 65}, {"scratch": True}], ids=str)
+def test_longer_texts_than_the_network_reads_and_random_weights_have_no_light_form(
+    bert: Path, tmp_path: Path, setting: dict[str, Any]
+) -> None:
+    bundled(Text(source=str(bert)), tmp_path / "b")
+    assert Text(source=str(tmp_path / "b"), pooling="cls").light(unchanged) is not None
+    assert Text(source=str(tmp_path / "b"), pooling="cls", **setting).light(unchanged) is None
 
 
 def test_decoders_have_no_light_form(checkpoints: Path, tmp_path: Path) -> None:

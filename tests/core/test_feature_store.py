@@ -68,6 +68,7 @@ def test_the_least_lately_used_go_first(tmp_path: Path) -> None:
             os.utime(path, (1000 + number, 1000 + number))
     os.utime(next((tmp_path / "older").iterdir()), (1, 1))
     store = filled(tmp_path, "mine", [np.ones(1000, np.float32)], limit=9_000)
+    assert store.room.make() == 2
     left = {name for name in ("old", "older", "new", "mine") if any((tmp_path / name).iterdir())}
     assert left == {"new", "mine"}
     np.testing.assert_array_equal(store[key(0)], np.ones(1000, np.float32))
@@ -84,6 +85,7 @@ def test_rows_of_another_kind_are_refused(tmp_path: Path, other: np.ndarray) -> 
 def test_bytes_of_several_shapes_in_several_segments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The keys come in no order, and some share their first half."""
     monkeypatch.setattr(feature_store, "SEGMENT_ROWS", 7)
+    monkeypatch.setattr(feature_store, "RECENT", 3)
     rng = np.random.default_rng(0)
     rows = {rng.bytes(8) + rng.bytes(8): rng.integers(0, 256, rng.integers(1, 9, 3), dtype=np.uint8) for _ in range(30)}
     shared = b"\x80" + bytes(7)

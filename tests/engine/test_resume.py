@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import signal
 import subprocess
@@ -14,22 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tunesmith.core import registry
-
 SETTINGS = ["--epochs", "6", "--batch-size", "8", "--checkpoint-steps", "4", "--ema", "0.9", "--schedule", "plateau", "--trackers", "jsonl"]
 SETTINGS += ["--tuning", "off"]  # two trials need not choose alike, and a fused optimizer rounds otherwise
-
-
-@pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory, checkpoints: Path) -> Path:
-    backbone = registry.create("backbones", "text", {"source": str(checkpoints / "bert")})
-    rows = registry.create("tasks", "classification", {}).synthetic(120, 0, backbone.sample)
-    path = tmp_path_factory.mktemp("resume") / "rows.csv"
-    with path.open("w", newline="") as handle:
-        writer = csv.DictWriter(handle, ["text", "label"])
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
 
 
 def command(table: Path, checkpoints: Path, out: Path, adapter: str) -> list[str]:

@@ -55,3 +55,25 @@ def test_two_processes_give_the_weights_of_one(checkpoints: Path, tmp_path: Path
         one, two = (load_file(tmp_path / run / "bundle" / name) for run in ("one", "two"))
         for key in one:
             torch.testing.assert_close(one[key], two[key], atol=1e-4, rtol=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["--adapter", "probe"], "--adapter probe is fitted in one process; start it without torchrun"),
+        (["--time-limit", "10m"], "--time-limit works in one process"),
+    ],
+    ids=["probe", "limit"],
+)
+def test_what_one_process_alone_can_do_is_refused_before_any_work(tmp_path: Path, given: list[str], told: str) -> None:
+    table = tmp_path / "rows.csv"
+    table.write_text("text,label\n" + "".join(f"row {i},{'ab'[i % 2]}\n" for i in range(40)))
+    out = tmp_path / "run"
+    launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-addr", "127.0.0.1", "--master-port", str(free_port())]
+    command = [sys.executable, *launcher, "-m", "tunesmith", "tune", str(table), *given, "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
+    assert done.returncode != 0
+    assert told in done.stderr
+    assert "data: " not in done.stderr, "nothing was read"
+    assert not out.exists()

@@ -6,11 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.launch.test_tuning import table
 
 from tunesmith.cli import main
-
-__all__ = ["table"]
 
 
 def test_the_better_backbone_comes_first(
@@ -32,7 +29,7 @@ def test_the_better_backbone_comes_first(
     assert told[0]["knn_accuracy"] >= told[1]["knn_accuracy"]
     run = ["tune", str(table), "--backbone", str(checkpoints / "bert"), "--adapter", "probe", "--out", str(tmp_path / "run")]
     main([*run, "--allow-failed-checks", "--trackers", "jsonl"])
-    assert ": 0 of 60 computed" in capfd.readouterr().err
+    assert ": 0 of 120 computed" in capfd.readouterr().err
 
 
 def test_rank_without_a_backbone_says_what_to_give(table: Path, capsys: pytest.CaptureFixture[str]) -> None:

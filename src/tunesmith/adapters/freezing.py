@@ -15,7 +15,14 @@ from tunesmith.core.contracts import Defaults
 from tunesmith.core.errors import AdapterError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import torch
+
     from tunesmith.core.model import Model
+
+FREED = "_blocks_freed"
+"""Where a model keeps how many of its blocks gradual unfreezing has freed."""
 
 
 def _own_rate(traits: set[str]) -> float:
@@ -128,26 +135,36 @@ class Gradual(Freezing):
 
     def apply(self, model: Model, seed: int) -> None:
         only(model, [model.network])  # all of them, so that the optimizer knows them; `begin` freezes
+        model.__dict__[FREED] = 0
 
     def begin(self, model: Model, step: int, total_steps: int) -> None:
-        self._free(model, step, total_steps)
+        self._free(model, max(model.__dict__[FREED], self._due(model, step, total_steps)))
 
     def stepped(self, model: Model, step: int, total_steps: int) -> bool:
-        before = self._count(model, step - 1, total_steps)
-        if self._count(model, step, total_steps) == before:
+        due = self._due(model, step, total_steps)
+        if due <= model.__dict__[FREED]:  # also where there are more steps now than when the last block was freed
             return False
-        self._free(model, step, total_steps)
+        self._free(model, due)
         return True
 
-    def _count(self, model: Model, step: int, total_steps: int) -> int:
+    def state(self, model: Model) -> dict[str, torch.Tensor]:
+        import torch
+
+        return {"freed": torch.tensor(model.__dict__[FREED])}
+
+    def restore(self, model: Model, state: Mapping[str, torch.Tensor]) -> None:
+        model.__dict__[FREED] = int(state["freed"])
+
+    def _due(self, model: Model, step: int, total_steps: int) -> int:
+        """How many blocks change after a step, were there so many steps from the beginning."""
         blocks = len(model.blocks())
         return min(blocks, int(step / max(1.0, self.share * total_steps) * (blocks + 1)))
 
-    def _free(self, model: Model, step: int, total_steps: int) -> None:
+    def _free(self, model: Model, count: int) -> None:
         blocks = model.blocks()
-        count = self._count(model, step, total_steps)
         only(model, blocks[len(blocks) - count :])
         model.train(model.training)
+        model.__dict__[FREED] = count
 
 
 @final

@@ -111,18 +111,25 @@ class AdaLora(PeftAdapter):
         )
 
     def begin(self, model: Model, step: int, total_steps: int) -> None:
-        tuner: Any = model.network.base_model
-        for config in tuner.peft_config.values():
-            config.total_step = max(total_steps, 3)
-            config.tinit = total_steps // 10
-            config.tfinal = max(1, total_steps // 4)
-            config.deltaT = max(1, total_steps // 50)
-        tuner.rankallocator.set_total_step(max(total_steps, 3))
+        self._plan(model.network.base_model, total_steps)
 
     def stepped(self, model: Model, step: int, total_steps: int) -> bool:
         tuner: Any = model.network.base_model
-        tuner.update_and_allocate(step)
+        last = self._plan(tuner, total_steps)
+        # PEFT deals out the ranks for good in exactly that step; under a time limit it may be over before it has come, or come again
+        tuner.update_and_allocate(max(step, last + 1) if _dealt_out(tuner) else min(step, last))
         return False
+
+    def _plan(self, tuner: Any, total_steps: int) -> int:
+        """Tell PEFT how many steps there are; gives the step in which the ranks are dealt out for good."""
+        total = max(total_steps, 3)
+        for config in tuner.peft_config.values():
+            config.total_step = total
+            config.tinit = total_steps // 10
+            config.tfinal = max(1, total_steps // 4)
+            config.deltaT = max(1, total_steps // 50)
+        tuner.rankallocator.set_total_step(total)
+        return total - max(1, total_steps // 4)
 
     def may_rest(self, parameter: str) -> bool:
         return ".lora_E." in parameter
@@ -149,6 +156,11 @@ class AdaLora(PeftAdapter):
                     config.rank_pattern = {**(config.rank_pattern or {}), name: tensor.tolist()}
                 continue
             getattr(tuner.rankallocator, kind)[name] = tensor
+
+
+def _dealt_out(tuner: Any) -> bool:
+    """Whether AdaLoRA's ranks are final: PEFT then forgets what it had gathered of their importance."""
+    return any(config.rank_pattern for config in tuner.peft_config.values()) and not tuner.rankallocator.ipt
 
 
 @final

@@ -6,8 +6,8 @@
                                         about.json   number type of the values
 
 A segment is written beside its place and renamed when it is complete, so that any number of runs may read and write at once and a killed
-run leaves nothing half-written in sight. Segments that have not been used for longest go first when the limit is reached. All files are
-mapped, so a store takes no memory that grows with its rows; a process that is handed one maps them anew.
+run leaves nothing half-written in sight. Segments that have not been used for longest go first when the limit is reached (`core/cache.py`).
+All files are mapped, so a store takes no memory that grows with its rows; a process that is handed one maps them anew.
 """
 
 from __future__ import annotations
@@ -16,9 +16,7 @@ import contextlib
 import json
 import os
 import shutil
-import uuid
 from array import array
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -27,22 +25,18 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from tunesmith.core.cache import PART, VALUES, Room, entries, in_use
 from tunesmith.core.errors import OutputError
 from tunesmith.core.files import disk_errors
 
-PART = ".part-"
 KEY_BYTES = 16
 SEGMENT_ROWS = 1 << 16
 """Rows of a segment at most: what a writer must remember until a segment is complete."""
 
+RECENT = 1 << 12
+"""Keys that a writer has in a set, of a hundred bytes each; the others it has sorted, of 16 bytes."""
+
 Array = npt.NDArray[Any]
-
-
-def cache_folder() -> Path:
-    """What runs share: `$TUNESMITH_CACHE`, or `tunesmith` in the user's cache folder."""
-    named = os.environ.get("TUNESMITH_CACHE")
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(named) if named else base / "tunesmith"
 
 
 class Keys:
@@ -97,7 +91,7 @@ class FeatureStore:
     """Arrays of one computation.
 
     Args:
-        root: folder of all computations; readable by its owner only, as features tell of the data.
+        root: folder of all computations.
         computation: name of this one: a checksum of weights and settings.
         limit: bytes that all computations together may take.
     """
@@ -105,23 +99,27 @@ class FeatureStore:
     root: Path
     computation: str
     limit: int
-    _open_segments: list[_Segment] = field(default_factory=list, repr=False)
+    _open_segments: dict[int, _Segment] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        if not self._open_segments:
-            for path in _segments(self.folder):
-                self._open(path)
+        for path in entries(self.folder):
+            self._open(path)
 
     @property
     def folder(self) -> Path:
         """Where this computation's segments are."""
         return self.root / self.computation
 
+    @property
+    def room(self) -> Room:
+        """What all computations share."""
+        return Room(self.root, self.limit)
+
     def __contains__(self, key: bytes) -> bool:
         return self.place(key) is not None
 
     def __len__(self) -> int:
-        return sum(len(segment.keys) for segment in self._open_segments)
+        return sum(len(segment.keys) for segment in self._open_segments.values())
 
     def __getitem__(self, key: bytes) -> Array:
         place = self.place(key)
@@ -131,26 +129,36 @@ class FeatureStore:
 
     def place(self, key: bytes) -> tuple[int, int] | None:
         """Number of the segment and of the row in it that hold a key's values."""
-        for number, segment in enumerate(self._open_segments):
+        for number, segment in self._open_segments.items():
             if (row := segment.keys.find(key)) is not None:
                 return number, row
         return None
 
-    def places(self, keys: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    def places(self, keys: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
         """(n, 2) as `place`, of (n, 16) keys; -1 for those that are not there."""
-        found = np.full((len(keys), 2), -1)
-        for number, segment in enumerate(self._open_segments):
-            rows = segment.keys.find_all(keys)
-            new = (found[:, 0] < 0) & (rows >= 0)
-            found[new, 0], found[new, 1] = number, rows[new]
+        found = np.full((len(keys), 2), -1, np.int32)
+        for start in range(0, len(keys), SEGMENT_ROWS):  # so that little but the result takes memory
+            part = found[start : start + SEGMENT_ROWS]
+            for number, segment in self._open_segments.items():
+                rows = segment.keys.find_all(keys[start : start + SEGMENT_ROWS])
+                new = (part[:, 0] < 0) & (rows >= 0)
+                part[new, 0], part[new, 1] = number, rows[new]
         return found
 
     def at(self, segment: int, row: int) -> Array:
         """The values at a place that `place` gave."""
         return self._open_segments[segment].row(row)
 
+    def uses(self, places: npt.NDArray[np.int32]) -> None:
+        """Go on with the segments of (n, 2) places only: they count as used now, and of the others room may be made."""
+        kept = set(np.unique(places[:, 0]).tolist())
+        self._open_segments = {number: segment for number, segment in self._open_segments.items() if number in kept}
+        for segment in self._open_segments.values():
+            with contextlib.suppress(OSError):  # another user's: what is mapped stays readable
+                os.utime(segment.path)
+
     def writer(self) -> Writer:
-        """Segments to come; what is added can be read after the `with` block.
+        """Segments to come; what is added can be read after the `with` block. Room is made by who then knows what it `uses`.
 
         Raises:
             OutputError: the disk is full, or the folder cannot be written.
@@ -162,32 +170,12 @@ class FeatureStore:
         if segment is None:  # damaged: it can be computed again
             shutil.rmtree(path, ignore_errors=True)
             return
-        with contextlib.suppress(OSError):  # another run took it away, or another user's it is: what is mapped stays readable
-            os.utime(path)
-        self._open_segments.append(segment)
-
-    def make_room(self) -> int:
-        """Remove the segments used least lately, of any computation, until the limit holds; gives their number.
-
-        Segments that this store has open stay.
-        """
-        own = {segment.path for segment in self._open_segments}
-        found = sorted(_all_segments(self.root), key=_used)
-        total = sum(_bytes(path) for path in found)
-        removed = 0
-        for path in found:
-            if total <= self.limit:
-                break
-            if path not in own:
-                total -= _bytes(path)
-                shutil.rmtree(path, ignore_errors=True)
-                removed += 1
-        return removed
+        self._open_segments[max(self._open_segments, default=-1) + 1] = segment
 
 
 @dataclass
 class _Segment:
-    """One complete segment."""
+    """One complete segment, in use while it is mapped."""
 
     path: Path
     keys: Keys
@@ -198,11 +186,13 @@ class _Segment:
     def read(cls, path: Path) -> _Segment | None:
         """The segment of a folder; None if its files do not belong together."""
         try:
-            keys = np.load(path / "keys.npy", mmap_mode="r", allow_pickle=False)
-            places = np.load(path / "places.npy", mmap_mode="r", allow_pickle=False)
-            dtype = np.dtype(json.loads((path / "about.json").read_text())["dtype"])
-            values: Any = np.memmap(path / "values.bin", dtype, mode="r")
-        except (OSError, ValueError, KeyError, TypeError):
+            with (path / VALUES).open("rb") as handle:
+                in_use(handle)
+                keys = np.load(path / "keys.npy", mmap_mode="r", allow_pickle=False)
+                places = np.load(path / "places.npy", mmap_mode="r", allow_pickle=False)
+                dtype = np.dtype(json.loads((path / "about.json").read_text())["dtype"])
+                values: Any = np.memmap(handle, dtype, mode="r")
+        except (FileNotFoundError, EOFError, ValueError, KeyError, TypeError):
             return None
         whole = keys.ndim == places.ndim == 2 and len(keys) == len(places) and keys.shape[1] == KEY_BYTES and keys.dtype == np.uint8
         return cls(path, Keys(keys), places, values) if whole and len(values) == int(places[:, 1:].prod(axis=1).sum()) else None
@@ -237,24 +227,21 @@ class Writer:
         return self
 
     def _begin(self) -> None:
-        self.path = self.store.folder / f"{PART}{uuid.uuid4().hex}"
-        self.known: set[bytes] = set()
         self.keys = bytearray()
+        self.sorted = Keys(np.empty((0, KEY_BYTES), np.uint8))
+        self.recent: set[bytes] = set()
         self.places = array("q")
         self.axes = 0
         self.end = 0
         self.dtype: np.dtype[Any] | None = None
-        with disk_errors(self.path):
-            self.store.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self.path.mkdir(parents=True)
-            self.handle = (self.path / "values.bin").open("wb")
+        self.path, self.handle = self.store.room.begin(self.store.folder)
 
     def __contains__(self, key: bytes) -> bool:
-        return key in self.known or key in self.store
+        return key in self.recent or self.sorted.find(key) is not None or key in self.store
 
     def add(self, key: bytes, values: Array) -> None:
         """Add a row's values: of any shape, with as many axes and of the same number type as the rows before."""
-        if len(self.known) == SEGMENT_ROWS:
+        if len(self.keys) == SEGMENT_ROWS * KEY_BYTES:
             self._complete()
             self._begin()
         if self.dtype is None:
@@ -264,16 +251,23 @@ class Writer:
         with disk_errors(self.path):
             self.handle.write(np.ascontiguousarray(values).data)
         self.keys += key
-        self.known.add(key)
+        self.recent.add(key)
+        if len(self.recent) == RECENT:
+            keys = self._keys()
+            self.sorted = Keys(keys[ascending(keys)])
+            self.recent.clear()
         self.places.extend((self.end, *values.shape))
         self.end += values.size
+
+    def _keys(self) -> npt.NDArray[np.uint8]:
+        return np.frombuffer(bytes(self.keys), np.uint8).reshape(-1, KEY_BYTES)
 
     def _complete(self) -> None:
         """Give the segment its place."""
         with disk_errors(self.path):
-            self.handle.close()
+            self.handle.flush()
             if self.dtype is not None:
-                keys = np.frombuffer(bytes(self.keys), np.uint8).reshape(-1, KEY_BYTES)
+                keys = self._keys()
                 order = ascending(keys)
                 np.save(self.path / "keys.npy", keys[order])
                 np.save(self.path / "places.npy", np.frombuffer(self.places, np.int64).reshape(len(keys), -1)[order])
@@ -281,38 +275,17 @@ class Writer:
                 final = self.path.with_name(self.path.name.removeprefix(PART))
                 self.path.rename(final)
                 self.store._open(final)
+        self._put_away()
+
+    def _put_away(self) -> None:
+        """Let go of the part last, so that it is in use until the store has it open."""
         shutil.rmtree(self.path, ignore_errors=True)
+        with contextlib.suppress(OSError):  # of a full disk, told before: what was not flushed is thrown away
+            self.handle.close()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:
             if kind is None:
                 self._complete()
         finally:
-            self.handle.close()
-            shutil.rmtree(self.path, ignore_errors=True)
-        self.store.make_room()
-
-
-def _segments(folder: Path) -> Iterator[Path]:
-    if folder.is_dir():
-        yield from (path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(PART))
-
-
-def _all_segments(root: Path) -> list[Path]:
-    return [path for folder in root.iterdir() if folder.is_dir() for path in _segments(folder)] if root.is_dir() else []
-
-
-def _bytes(path: Path) -> int:
-    """What a segment takes; nothing where another run has just taken it away."""
-    try:
-        return sum(file.stat().st_size for file in path.iterdir() if file.is_file())
-    except OSError:
-        return 0
-
-
-def _used(path: Path) -> float:
-    """When a segment was last used."""
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
+            self._put_away()

@@ -145,17 +145,24 @@ class ReadyRows:
                     self.stopped = str(error)
 
     def save(self, path: Path) -> None:
-        """Write the checksums, so that a resumed run need not read the files again; from then on they are mapped."""
+        """Write the checksums, so that a resumed run need not read the files again; from then on they are mapped.
+
+        Now that it is known which pictures the run uses, room is made of others.
+        """
         with atomic(path) as part, part.open("wb") as handle:
             np.save(handle, self.keys)
         self.keys = np.load(path, mmap_mode="r", allow_pickle=False)
+        self.store.uses(self.store.places(self.keys.reshape(-1, KEY_BYTES)))
+        self.store.room.make()
 
 
 def restored(path: Path, table: Table, store: FeatureStore, columns: Sequence[str]) -> ReadyRows | None:
     """What `save` wrote; None where nothing was."""
     if not path.is_file():
         return None
-    return ReadyRows(table, store, columns, np.load(path, mmap_mode="r", allow_pickle=False))
+    keys = np.load(path, mmap_mode="r", allow_pickle=False)
+    store.uses(store.places(keys.reshape(-1, KEY_BYTES)))
+    return ReadyRows(table, store, columns, keys)
 
 
 AnyRows = Table | ReadyRows

@@ -79,6 +79,7 @@ class Cost:
         training: speed of forward and backward passes.
         reading: seconds of reading and encoding a row.
         update: seconds of a step of the optimizer.
+        solving: seconds of a pass of the solver over remembered features of all training rows, where the head is fitted in one go.
     """
 
     forward: Curve
@@ -89,6 +90,7 @@ class Cost:
     training: Speed
     reading: float = 0.0
     update: float = 0.0
+    solving: float = 0.0
 
     def faster(self, gain: float) -> Cost:
         """The same where training passes run so many times faster."""
@@ -114,7 +116,7 @@ def measure(
     """
     order = np.argsort(loader.plan.sizes, kind="stable")
     short, long = order[len(order) // 4], order[(len(order) * 9) // 10]
-    with _as_before(model):
+    with as_before(model):
         model.train()
         few = [batch_of(loader, [place, place], device) for place in (short, long)]
         pieces = [(2, int(loader.plan.sizes[place])) for place in (short, long)]
@@ -236,7 +238,7 @@ def _wait(device: torch.device) -> None:
 
 
 @contextmanager
-def _as_before(model: Model) -> Iterator[None]:
+def as_before(model: Model) -> Iterator[None]:
     """Buffers, mode and random states are put back afterwards."""
     buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []

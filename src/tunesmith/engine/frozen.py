@@ -24,7 +24,9 @@ import torch
 from torch import nn
 
 from tunesmith.core.contracts import Backbone, Batch, Encoded, Features, InputSpec, Picture, Row
+from tunesmith.core.errors import OutputError
 from tunesmith.core.feature_store import KEY_BYTES, FeatureStore, Keys, Writer, ascending
+from tunesmith.core.files import disk_errors
 from tunesmith.core.model import Model, to_device
 from tunesmith.core.packed import packed
 from tunesmith.core.work import batches
@@ -64,23 +66,45 @@ class Frozen(Backbone):
         Args:
             rows: each with the generator of its augmentation, or None.
             device: where the network is.
+
+        Raises:
+            OutputError: the disk is full, or what was written cannot be read.
         """
         computed = 0
         raws, known = bytearray(), bytearray()
-        iterator = iter(rows)
+        unread = ((raw, row, rng) for row, rng in rows if self._raws.find(raw := self._raw(row, rng)) is None)
         with self.store.writer() as writer:
-            while window := list(itertools.islice(iterator, WINDOW)):
+            while window := list(itertools.islice(unread, WINDOW)):
                 missing: dict[bytes, tuple[int, Encoded]] = {}
-                for size, (row, rng) in zip(self.inner.sizes([row for row, _ in window]), window, strict=True):
-                    raws += self._raw(row, rng)
+                for size, (raw, row, rng) in zip(self.inner.sizes([row for _, row, _ in window]), window, strict=True):
+                    raws += raw
                     item = self.inner.encode(row, rng)
                     key = digest(self.inner.collate([item]))
                     known += key
                     if key not in writer:
                         missing[key] = (int(size), item)
                 computed += self._compute(missing, writer, device)
-        self._know(raws, known)
+        self._know(raws, self.store.places(np.frombuffer(known, np.uint8).reshape(-1, KEY_BYTES)))
+        self.store.uses(self._places)
+        self.store.room.make()
         return computed
+
+    def missing(self, rows: Iterable[tuple[Row, Random | None]]) -> npt.NDArray[np.bool_]:
+        """(n,) which rows `remember` would have to compute. The others are noted, so that it does not read them again.
+
+        Args:
+            rows: as for `remember`.
+        """
+        found = []
+        raws, known = bytearray(), bytearray()
+        for row, rng in rows:
+            key = digest(self.inner.collate([self.inner.encode(row, rng)]))
+            found.append(key not in self.store)
+            if not found[-1]:
+                raws += self._raw(row, rng)
+                known += key
+        self._know(raws, self.store.places(np.frombuffer(known, np.uint8).reshape(-1, KEY_BYTES)))
+        return np.asarray(found, np.bool_)
 
     def _compute(self, missing: Mapping[bytes, tuple[int, Encoded]], writer: Writer, device: torch.device) -> int:
         """Compute and write the values of encoded rows, each given with its size; gives their number."""
@@ -93,13 +117,21 @@ class Frozen(Backbone):
                     writer.add(key, value.float().cpu().numpy())
         return len(order)
 
-    def _know(self, raws: bytes | bytearray, keys: bytes | bytearray) -> None:
-        """Note where the values of rows are kept: 24 bytes a row."""
+    def _know(self, raws: bytes | bytearray, places: npt.NDArray[np.int32]) -> None:
+        """Note where the values of rows are kept: 24 bytes a row.
+
+        Raises:
+            OutputError: the values of a row are not there.
+        """
+        if lost := int((places < 0).any(axis=1).sum()):
+            raise OutputError(
+                f"{lost:,} of {len(places):,} rows are not found in {self.store.folder} although they were written; is its disk sound? "
+                "Name another cache folder by TUNESMITH_CACHE"
+            )
         given = np.concatenate([self._raws.keys, np.frombuffer(raws, np.uint8).reshape(-1, KEY_BYTES)])
-        places = self.store.places(np.frombuffer(keys, np.uint8).reshape(-1, KEY_BYTES))
         order = ascending(given)
         self._raws = Keys(given[order])
-        self._places = np.concatenate([self._places, places.astype(np.int32)])[order]
+        self._places = np.concatenate([self._places, places])[order]
 
     def compute(self, inputs: Batch) -> list[torch.Tensor]:
         """What is remembered of each row of a batch."""
@@ -155,13 +187,38 @@ class Frozen(Backbone):
             found.update(str(copy.random()).encode())
         return found.digest()
 
-    # The contract
+    def pooled(self, rows: Iterable[Row], path: Path) -> npt.NDArray[np.float32]:
+        """The remembered features of rows as one array in a file at `path`: (rows, width), memory-mapped.
 
-    def encode(self, row: Row, rng: Random | None = None) -> Encoded:
+        In the store they lie in the order in which they were computed, in several files.
+
+        Args:
+            rows: remembered ones, without augmentation.
+            path: to be written.
+
+        Raises:
+            KeyError: a row was not remembered.
+            OutputError: the disk is full.
+        """
+        assert self.frozen is None, "the values of frozen blocks are no features"
+        width = 0
+        with disk_errors(path), path.open("wb") as handle:
+            for row in rows:
+                values = self._value(row, None)
+                width = len(values)
+                handle.write(values.data)
+        return np.memmap(path, np.float32, mode="r").reshape(-1, width)
+
+    def _value(self, row: Row, rng: Random | None) -> npt.NDArray[np.float32]:
         known = self._raws.find(self._raw(row, rng))
         if known is None:
             raise KeyError("a row that was not remembered")
-        value = torch.from_numpy(np.array(self.store.at(*self._places[known].tolist())))
+        return self.store.at(*self._places[known].tolist())
+
+    # The contract
+
+    def encode(self, row: Row, rng: Random | None = None) -> Encoded:
+        value = torch.from_numpy(np.array(self._value(row, rng)))
         return {"value": value} if self.frozen is None else {"value": value, "item": self.inner.encode(row, rng)}
 
     def collate(self, items: Sequence[Encoded]) -> Batch:

@@ -1,6 +1,7 @@
 """Ways to make a step faster that do not change what is learned, each tried on the machine at hand before it is taken.
 
-A lever is on within its `on` context. A trial times passes with and without it in turn (A B A B), because machines are shared.
+A lever is on within its `on` context. A trial times passes as training makes them (its random layers act), with and without the lever
+in turn (A B A B), because machines are shared. What a lever means to the rest of a run are attributes of its class: nobody asks its name.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from tunesmith.core.contracts import Batch, Task
 from tunesmith.core.errors import UnknownNameError
 from tunesmith.core.fitting import OptimizerSpec
 from tunesmith.core.model import Model
-from tunesmith.engine.cost import timed, train_once
+from tunesmith.engine.cost import as_before, timed, train_once
 
 GAIN = 1.05
 """How much faster a pass must become for a lever to be taken: less cannot be told from noise."""
@@ -47,7 +48,8 @@ class Bench:
         model, task, batch, device: a pass over the batch is what is timed.
         optimizer, groups: as in training.
         precision: number format of the forward pass.
-        format_given: whether the recipe names it.
+        format: the one that the recipe names; None where a lever may choose.
+        remembers: whether training puts remembered values in place of frozen blocks.
     """
 
     model: Model
@@ -57,11 +59,20 @@ class Bench:
     optimizer: OptimizerSpec
     groups: list[dict[str, Any]]
     precision: Precision = nullcontext
-    format_given: bool = False
+    format: str | None = None
+    remembers: bool = False
+
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """The model as the loop trains it; mode, buffers (statistics of batch norms) and random states are as before afterwards."""
+        with as_before(self.model):
+            self.model.train()
+            yield
 
     def seconds(self) -> float:
-        """Of a forward and backward pass."""
-        return timed(lambda: train_once(self.model, self.task, self.batch, self.precision), self.device)
+        """Of a forward and backward pass in training."""
+        with self.training():
+            return timed(lambda: train_once(self.model, self.task, self.batch, self.precision), self.device)
 
     def update(self, fused: bool = False) -> float:
         """Seconds of a step of the optimizer, judged by copies of some of the weights."""
@@ -98,14 +109,22 @@ class Lever(ABC):
 
     Attributes:
         passes: about how many passes a trial takes.
+        least: seconds that it takes however short a pass is.
+        costly: whether each run pays about as much as a trial before it gains anything.
+        precision: number format of the forward pass that it chooses; None where it leaves that alone.
+        fuses: whether the optimizer is to be built with its step as one operation.
     """
 
     name: ClassVar[str]
     passes: ClassVar[int] = 12
+    least: ClassVar[float] = 0.0
+    costly: ClassVar[bool] = False
+    precision: ClassVar[str | None] = None
+    fuses: ClassVar[bool] = False
 
     @abstractmethod
     def fits(self, bench: Bench) -> bool:
-        """Whether there is anything to gain from it here."""
+        """Whether it applies here."""
 
     @abstractmethod
     def on(self, bench: Bench) -> AbstractContextManager[None]:
@@ -133,7 +152,7 @@ class Threads(Lever):
     count: int
 
     def fits(self, bench: Bench) -> bool:
-        return bench.device.type == "cpu" and self.count != torch.get_num_threads()
+        return bench.device.type == "cpu"
 
     @contextmanager
     def on(self, bench: Bench) -> Iterator[None]:
@@ -176,13 +195,14 @@ class Bf16(Lever):
     """Forward passes in bfloat16 where that is as good (autocast)."""
 
     name: ClassVar[str] = "bf16"
+    precision: ClassVar[str | None] = "bf16"
 
     def fits(self, bench: Bench) -> bool:
-        return not bench.format_given and bench.precision is nullcontext
+        return bench.format is None
 
     @contextmanager
     def on(self, bench: Bench) -> Iterator[None]:
-        before, bench.precision = bench.precision, precision_of("bf16", bench.device)
+        before, bench.precision = bench.precision, precision_of(self.precision, bench.device)
         try:
             yield
         finally:
@@ -196,9 +216,11 @@ class Compiled(Lever):
 
     name: ClassVar[str] = "compile"
     passes: ClassVar[int] = 150
+    least: ClassVar[float] = 30.0
+    costly: ClassVar[bool] = True
 
     def fits(self, bench: Bench) -> bool:
-        return True
+        return not bench.remembers  # what was compiled would run the frozen blocks, whatever stands in their place
 
     @contextmanager
     def on(self, bench: Bench) -> Iterator[None]:
@@ -216,6 +238,7 @@ class Fused(Lever):
 
     name: ClassVar[str] = "fused"
     passes: ClassVar[int] = 3
+    fuses: ClassVar[bool] = True
 
     def fits(self, bench: Bench) -> bool:
         return bench.optimizer.fusible
@@ -255,8 +278,8 @@ def named(name: str) -> Lever:
 
 
 def candidates(device: torch.device, cores: int) -> list[Lever]:
-    """The levers there are, cheap ones first."""
-    counts = sorted({1, max(1, cores // 2), cores}) if device.type == "cpu" else []
+    """The levers that would change something, cheap ones first."""
+    counts = sorted({1, max(1, cores // 2), cores} - {torch.get_num_threads()}) if device.type == "cpu" else []
     return [*(Threads(count) for count in counts), Fused(), ChannelsLast(), Bf16(), Compiled()]
 
 

@@ -46,7 +46,7 @@ class Limits:
         monitor: validation metric that decides, and `max` or `min`.
         checkpoint_steps: steps between checkpoints besides those at the end of each epoch.
         seconds: what training and its evaluations may take; None for no limit.
-        evaluation_seconds: what an evaluation is expected to take, before one has been seen.
+        step_seconds, evaluation_seconds: what a step and an evaluation are expected to take, before they have been seen.
     """
 
     epochs: int
@@ -56,6 +56,7 @@ class Limits:
     monitor: tuple[str, str]
     checkpoint_steps: int | None = None
     seconds: float | None = None
+    step_seconds: float = 0.0
     evaluation_seconds: float = 0.0
 
 
@@ -112,11 +113,13 @@ class Loop:
                 averages=self.setup.averages,
                 device=self.accelerator.device,
             )
-        self._clock = Clock(self.limits.seconds, self.limits.evaluation_seconds, steps_per_epoch, self.progress.spent)
+        self._clock = Clock(
+            self.limits.seconds, steps_per_epoch, self.limits.step_seconds, self.limits.evaluation_seconds, self.progress.spent
+        )
         self.adapter.begin(self.model, self.progress.step, self.progress.total_steps)
         try:
             self._tell("train_start", self.progress)
-            while self.progress.epoch < self.limits.epochs and self.progress.stop is None:
+            while self.progress.epoch < self.limits.epochs and self.progress.stop is None and self._clock.begins(self.progress):
                 self._epoch()
         except BaseException as error:
             self._tell("failed", self.progress, error)
@@ -133,15 +136,14 @@ class Loop:
         progress = self.progress
         while not self._batches():
             self._halve()
-        started = time.perf_counter()
         with averaged(self.setup.averages):
             scores = self._scores()
             self._judge(scores)
-        self._clock.evaluation = time.perf_counter() - started
         progress.epoch += 1
         progress.batch = 0
         self._tell("evaluated", progress, scores)
         self._save()
+        self._clock.evaluated()
 
     def _batches(self) -> bool:
         """Take the epoch's steps that are left, as far as the time limit allows; False where a piece does not fit memory."""
@@ -149,7 +151,6 @@ class Loop:
         self.setup.model.train()
         started = time.perf_counter()
         for pieces in self.setup.batches(progress.epoch, progress.batch, progress.halvings):
-            before = time.perf_counter()
             try:
                 values = self._step(pieces)
             except _TooLargeError:
@@ -164,7 +165,7 @@ class Loop:
                 progress.seconds += time.perf_counter() - started
                 self._save()
                 started = time.perf_counter()
-            if not self._clock.stepped(progress, time.perf_counter() - before):
+            if not self._clock.stepped(progress, max(0, self._clock.per_epoch - progress.batch)):
                 break
         progress.seconds += time.perf_counter() - started
         return True
@@ -302,6 +303,7 @@ class Loop:
             progress.stop = f"{name} has not improved in {progress.stale} evaluations"
 
     def _save(self) -> None:
+        self.progress.spent = self._clock.elapsed()
         if self.accelerator.is_main_process:
             path = checkpoints.save(
                 self.folder,

@@ -10,6 +10,7 @@ from pathlib import Path
 from tunesmith.core.model import Model
 from tunesmith.data.prepare import Divided
 from tunesmith.engine.batches import Plan
+from tunesmith.engine.closed_form import PASSES
 from tunesmith.engine.cost import Cost
 from tunesmith.launch.resolve import Parts
 
@@ -33,13 +34,14 @@ class Estimate:
 
     Attributes:
         parameters, trainable: numbers of weights.
-        epochs, steps: passes over the rows, and steps of each.
+        epochs, steps: passes over the rows, and steps of each; where the head is fitted in one go each penalty counts as an epoch of one.
         operations: floating-point operations of all training.
-        features_seconds: computing what is frozen, once; 0 where it is computed anew in each epoch, or known.
-        epoch_seconds: the steps of an epoch.
+        features_seconds: computing what is frozen, once; 0 where it is computed anew in each epoch.
+        epoch_seconds: the steps of an epoch, or the solver's passes over the features for a penalty.
         evaluation_seconds: scoring validation, once an epoch.
         test_seconds: predicting the test split.
         memory_bytes: most memory at any time.
+        in_one_go: whether the head is fitted in one go.
     """
 
     parameters: int
@@ -52,6 +54,7 @@ class Estimate:
     evaluation_seconds: float
     test_seconds: float
     memory_bytes: float
+    in_one_go: bool = False
 
     @property
     def after_seconds(self) -> float:
@@ -66,14 +69,15 @@ class Estimate:
     def line(self) -> str:
         """One line for people."""
         features = f"{spoken(self.features_seconds)} for the frozen part, once; " if self.features_seconds else ""
+        unit = f"for each of {self.epochs} penalties" if self.in_one_go else f"an epoch of {self.steps} steps"
         return (
             f"estimate: {self.trainable:,} of {self.parameters:,} parameters change; {self.operations:.2g} operations; {features}"
-            f"{spoken(self.epoch_seconds)} an epoch of {self.steps} steps and {spoken(self.evaluation_seconds)} to score it; "
+            f"{spoken(self.epoch_seconds)} {unit} and {spoken(self.evaluation_seconds)} to score it; "
             f"{spoken(self.training_seconds + self.after_seconds)} in all; {self.memory_bytes / GB:.1f} GB of memory"
         )
 
 
-def expected(parts: Parts, model: Model, cost: Cost, plan: Plan, divided: Divided, remembered: bool, processes: int) -> Estimate:
+def expected(parts: Parts, model: Model, cost: Cost, plan: Plan, divided: Divided, remembered: int, processes: int) -> Estimate:
     """What a run will take.
 
     Args:
@@ -82,7 +86,7 @@ def expected(parts: Parts, model: Model, cost: Cost, plan: Plan, divided: Divide
         cost: what `engine.cost.measure` found.
         plan: how the training rows are batched.
         divided: how many rows there are.
-        remembered: whether what is frozen is computed once.
+        remembered: values of what is frozen that are computed once; 0 where it is computed anew each time.
         processes: that share the work.
     """
     training = parts.recipe.training
@@ -91,22 +95,26 @@ def expected(parts: Parts, model: Model, cost: Cost, plan: Plan, divided: Divide
     rows = {name: len(numbers) for name, numbers in divided.splits.items()}
     once = parts.adapter.penalties() is not None
     spared = cost.frozen if remembered else 0.0
-    operations = [cost.step.at(piece) - spared * cost.forward.at(piece) for piece in pieces]
+    spared_operations = [spared * cost.forward.at(piece) for piece in pieces]
+    operations = [cost.step.at(piece) - known for piece, known in zip(pieces, spared_operations, strict=True)]
     tail = max(0.0, 1 - spared)
     forward = sum(cost.predicting.seconds(cost.forward.at(piece)) for piece in pieces) / max(1, rows["train"])  # seconds a row
-    views = max(1, training.views) if training.augment and model.backbone.augments else 1
+    once_a_row = sum(spared_operations) * remembered / max(1, rows["train"])
     epochs = len(parts.adapter.penalties() or ()) if once else training.epochs
     return Estimate(
         parameters=sum(p.numel() for p in model.parameters()),
         trainable=sum(p.numel() for p in model.trainable().values()),
         epochs=epochs,
         steps=1 if once else len(batches),
-        operations=epochs * sum(operations),
-        features_seconds=forward * (rows["train"] * views + rows["validation"] + rows["test"]) if remembered else 0.0,
-        epoch_seconds=_epoch(cost, operations, len(batches), rows["train"], tail, training.workers or 0) / processes,
+        operations=once_a_row + epochs * (2 * PASSES if once else 1) * sum(operations),
+        features_seconds=forward * remembered,
+        epoch_seconds=PASSES * cost.solving
+        if once
+        else _epoch(cost, operations, len(batches), rows["train"], tail, training.workers or 0) / processes,
         evaluation_seconds=forward * tail * rows["validation"],
         test_seconds=forward * tail * rows["test"],
         memory_bytes=_memory(model, cost, pieces, tail),
+        in_one_go=once,
     )
 
 

@@ -23,6 +23,7 @@ from typing import Any
 
 from tunesmith import recipe as recipes
 from tunesmith.core import bundle as bundles
+from tunesmith.core import registry
 from tunesmith.core import run as runs
 from tunesmith.core.contracts import Check
 from tunesmith.core.errors import UsageError, require
@@ -84,9 +85,8 @@ def launch(recipe: Recipe, data: Any = None) -> Result | None:
     deadline = _deadline(recipe)
     prepare_process(recipe.seed)
     processes = planning.processes()
+    _check_processes(recipe, processes.num_processes)
     if processes.num_processes > 1:
-        if deadline is not None:
-            raise UsageError("--time-limit works in one process: several would not agree on when to stop")
         if recipe.out is None or data is not None:
             raise UsageError("several processes need data from files and a folder that all of them know: name it with --out")
         if not processes.is_main_process:
@@ -121,7 +121,7 @@ def estimate(recipe: Recipe, data: Any = None) -> Estimate:
         run = Run(Path(folder))
         ready = prepared(recipe, data if data is not None else recipe.data.path, run)
         rows = pictures.rows_of(run, ready.parts, ready.was.table)
-        return planning.plan(ready.parts, ready.model, rows, ready.divided).expected
+        return planning.plan(ready.parts, ready.model, rows, ready.divided, run.work).expected
 
 
 @dataclass
@@ -157,6 +157,21 @@ def prepared(recipe: Recipe, source: Any, run: Run) -> Ready:
     pictures.stored(run, kept)
     training.check_features(model, pictures.rows_of(run, parts, was.table), divided)
     return Ready(parts, model, was, divided, columns.split)
+
+
+def _check_processes(recipe: Recipe, processes: int) -> None:
+    """Refuse what only one process can do, in all of them and before any work.
+
+    Raises:
+        UsageError: with what to do instead.
+    """
+    if processes == 1:
+        return
+    if recipe.training.time_limit is not None:
+        raise UsageError("--time-limit works in one process: several would not agree on when to stop")
+    name = recipe.adapter.name
+    if name is not None and registry.create("adapters", name, recipe.adapter.options).penalties() is not None:
+        raise UsageError(f"--adapter {name} is fitted in one process; start it without torchrun")
 
 
 def _deadline(recipe: Recipe) -> float | None:
@@ -195,6 +210,7 @@ def _go_on(run: Run) -> Result | None:
     recipe = recipes.from_plain(recipes.read_yaml(run.recipe))
     deadline = _deadline(recipe)
     prepare_process(recipe.seed)
+    _check_processes(recipe, planning.processes().num_processes)
     was, split_column = _restored(run)
     columns = dataclasses.replace(infer(was.table, recipe.data, recipe.task.name), split=split_column)
     parts = resolve(recipe, columns)
@@ -245,7 +261,7 @@ def _run(run: Run, ready: Ready, checkpoint: Path | None, deadline: float | None
     planned = training.settled(run, parts, ready.model, rows, divided, deadline)
     test = parts.task.metrics()
     began = time.perf_counter()
-    with remembering(run, parts, ready.model, rows, divided, planned.bench.device, planned.remembers):
+    with remembering(parts, ready.model, rows, divided, planned.bench.device, planned.stand_in):
         features_seconds = time.perf_counter() - began
         trained = training.train(run, parts, ready.model, rows, divided, planned, checkpoint)
         if not main:

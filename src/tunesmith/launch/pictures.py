@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from tunesmith.core.cache import GB, cache_folder
 from tunesmith.core.contracts import Backbone, Picture
 from tunesmith.core.errors import RowError
-from tunesmith.core.feature_store import KEY_BYTES, FeatureStore, cache_folder
+from tunesmith.core.feature_store import KEY_BYTES, FeatureStore
 from tunesmith.core.run import Run
 from tunesmith.data import ready
 from tunesmith.data.ready import AnyRows, ReadyRows, key_of, packed, unpacked
@@ -18,7 +19,6 @@ from tunesmith.launch import console
 from tunesmith.launch.resolve import Parts
 
 SAMPLE = 16
-GB = 10**9
 
 
 def kept(parts: Parts, table: Table) -> ReadyRows | None:
@@ -36,8 +36,8 @@ def kept(parts: Parts, table: Table) -> ReadyRows | None:
         console.say("picture cache: off: the pictures are about as small as the network reads them, so decoding them again costs little")
         return None
     size = sum(packed(picture).nbytes for picture in found) / len(found) * len(table) * len(table.path_columns)
-    if size > store.limit:
-        console.say(f"picture cache: off: decoded pictures would take {size / GB:.1f} GB (--cache-gb {training.cache_gb:g} is allowed)")
+    if lacking := store.room.lacking(size, store.folder):
+        console.say(f"picture cache: off: decoded pictures {lacking}")
         return None
     return ReadyRows.empty(table, store, table.path_columns)
 
@@ -51,6 +51,8 @@ def stored(run: Run, pictures: ReadyRows | None) -> None:
     count = int(pictures.keys.any(axis=2).sum())
     console.say(f"picture cache: {pictures.decoded:,} of {count:,} pictures decoded, the others known ({pictures.store.folder})")
     pictures.save(_path(run))
+    if excess := pictures.store.room.excess():
+        console.say(f"picture cache: {excess}")
 
 
 def rows_of(run: Run, parts: Parts, table: Table) -> AnyRows:

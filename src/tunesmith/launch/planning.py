@@ -9,16 +9,20 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tunesmith.core.errors import UsageError, require
 from tunesmith.core.model import Model
 from tunesmith.data.prepare import Divided
 from tunesmith.data.ready import AnyRows
+from tunesmith.engine import closed_form
 from tunesmith.engine import cost as costs
 from tunesmith.engine.batches import Examples, Loader, Plan, sizes_of
 from tunesmith.engine.cost import Cost
@@ -26,12 +30,15 @@ from tunesmith.engine.groups import parameter_groups
 from tunesmith.engine.levers import Bench, precision_of, pulled
 from tunesmith.launch import console, estimate, tuning
 from tunesmith.launch.estimate import GB, Estimate
-from tunesmith.launch.remembering import wanted
+from tunesmith.launch.remembering import StandIn, stand_in, wanted
 from tunesmith.launch.resolve import Parts
 from tunesmith.launch.tuning import Tuning
 
 SHARE = 0.6
 """Share of a time limit that computing what is frozen may take."""
+
+TRIALS = 0.1
+"""Share of a time limit that trials of levers may take."""
 
 
 @dataclass
@@ -41,7 +48,7 @@ class Planned:
     Attributes:
         bench: what levers were tried on.
         loader: gives the batches.
-        remembers: whether what is frozen is computed once per row.
+        stand_in: what computes what is frozen once per row; None where it is computed anew each time.
         tuning: the levers that pay.
         expected: time and memory.
         deadline: when training must have ended, by `time.monotonic`; None for whenever it has.
@@ -49,14 +56,20 @@ class Planned:
 
     bench: Bench
     loader: Loader
-    remembers: bool
+    stand_in: StandIn | None
     tuning: Tuning
     expected: Estimate
     deadline: float | None = None
 
-    def takes(self, name: str) -> bool:
-        """Whether a lever of this name was chosen."""
-        return any(lever.name == name for lever in self.tuning.levers)
+    @property
+    def precision(self) -> str | None:
+        """The number format that a lever chose."""
+        return next((lever.precision for lever in self.tuning.levers if lever.precision), None)
+
+    @property
+    def fused(self) -> bool:
+        """Whether a lever makes the optimizer's step one operation."""
+        return any(lever.fuses for lever in self.tuning.levers)
 
     def on(self) -> AbstractContextManager[None]:
         """The levers that were chosen, within a context."""
@@ -69,7 +82,7 @@ class Planned:
             console.say(self.tuning.line())
 
 
-def plan(parts: Parts, model: Model, table: AnyRows, divided: Divided, left: float = math.inf) -> Planned:
+def plan(parts: Parts, model: Model, table: AnyRows, divided: Divided, work: Path, left: float = math.inf) -> Planned:
     """Put the model on its device, see what a few rows cost, batch the rows so that the pieces fit memory, and tune.
 
     Args:
@@ -77,6 +90,7 @@ def plan(parts: Parts, model: Model, table: AnyRows, divided: Divided, left: flo
         model: with its adapter.
         table: the rows.
         divided: which rows train.
+        work: folder of the run, for what is not to outlast it.
         left: seconds that training may take, of which trials may take a share.
     """
     training = parts.recipe.training
@@ -88,25 +102,34 @@ def plan(parts: Parts, model: Model, table: AnyRows, divided: Divided, left: flo
     cost = costs.measure(model, parts.task, loader, state.device, precision, memory)
     loader = dataclasses.replace(loader, plan=dataclasses.replace(loader.plan, budget=_budget(model, cost, loader, memory)))
     remembers = wanted(parts, model, cost.frozen, state.num_processes)
+    found = stand_in(work, parts, model, table, divided, state.device) if remembers else None
+    values = found.count(divided) if found else 0
 
     def expected(cost: Cost) -> Estimate:
-        return estimate.expected(parts, model, cost, loader.plan, divided, remembers, state.num_processes)
+        return estimate.expected(parts, model, cost, loader.plan, divided, values, state.num_processes)
 
     batch = _typical(loader, cost, memory, state.device)
     changing = groups(parts, model)
-    bench = Bench(model, parts.task, batch, state.device, parts.optimizer, changing, precision, training.precision is not None)
+    bench = Bench(model, parts.task, batch, state.device, parts.optimizer, changing, precision, training.precision, found is not None)
     # with nothing but a head to train there are no steps worth the name, and several processes would not choose alike
     off = training.tuning == "off" or training.levers is not None or state.num_processes > 1 or model.frozen_blocks() is None
-    cost = dataclasses.replace(cost, update=bench.update())
+    cost = dataclasses.replace(cost, update=bench.update(), solving=_solving(parts, model, loader, state.device))
     first = expected(cost)
-    found = (
+    chosen = (
         tuning.given(bench, training.levers or [], loader.workers)
         if off
-        else tuning.tune(bench, loader, training.tuning, min(left, first.epochs * first.epoch_seconds), training.workers)
+        else tuning.tune(bench, loader, training.tuning, min(left, first.epochs * first.epoch_seconds), training.workers, TRIALS * left)
     )
-    if remembers:  # a compiled network would not see that frozen blocks answer from memory
-        found = dataclasses.replace(found, levers=[lever for lever in found.levers if lever.name != "compile"])
-    return Planned(bench, dataclasses.replace(loader, workers=found.workers), remembers, found, expected(cost.faster(found.gain)))
+    return Planned(bench, dataclasses.replace(loader, workers=chosen.workers), found, chosen, expected(cost.faster(chosen.gain)))
+
+
+def _solving(parts: Parts, model: Model, loader: Loader, device: Any) -> float:
+    """Seconds of a pass of the solver over the features of all training rows; 0 where training goes step by step."""
+    if parts.adapter.penalties() is None:
+        return 0.0
+    rows = loader.plan.rows
+    targets = [loader.examples.targets[int(row)] for row in rows[: closed_form.PART]]
+    return closed_form.pass_seconds(model.head, parts.task, model.backbone.width(model._bare[0]), targets, len(rows), device)
 
 
 def _budget(model: Model, cost: Cost, loader: Loader, memory: float) -> int:
@@ -129,16 +152,49 @@ def _typical(loader: Loader, cost: Cost, memory: float, device: Any) -> Any:
     return costs.batch_of(loader, places.tolist(), device)
 
 
-def fewer_rows(planned: Planned, divided: Divided, left: float) -> None:
-    """Leave training rows out where computing what is frozen would take most of the seconds that are left."""
-    needed = planned.expected.features_seconds
+def fewer_rows(planned: Planned, parts: Parts, table: AnyRows, divided: Divided) -> None:
+    """Leave training rows out where computing what is frozen would take most of the time that is left.
+
+    Rows whose values are known cost nothing and stay. Nothing is left out where nothing is remembered: there the steps are fewer.
+
+    Args:
+        planned: its loader is given the rows that stay.
+        parts: with a recipe without gaps.
+        table: the rows.
+        divided: is given the rows that stay.
+    """
+    needed, found = planned.expected.features_seconds, planned.stand_in
+    if planned.deadline is None or found is None or needed <= SHARE * (planned.deadline - time.monotonic()):
+        return
     rows, old = divided.splits["train"], planned.loader.plan
-    kept = max(old.batch_size, int(len(rows) * SHARE * max(left, 0.0) / needed)) if needed and needed > SHARE * left else len(rows)
-    if kept < len(rows):
-        places = np.sort(np.random.default_rng(old.seed).permutation(len(rows))[:kept])
+    missing, others = found.missing(parts, table, divided)
+    seconds = needed / found.count(divided)
+    room = int(SHARE * max(0.0, planned.deadline - time.monotonic()) / seconds) - others
+    places = kept(missing, room, old.batch_size, old.seed)
+    if len(places) < len(rows):
         divided.splits["train"] = rows[places]
         planned.loader = dataclasses.replace(planned.loader, plan=dataclasses.replace(old, rows=rows[places], sizes=old.sizes[places]))
-        console.say(f"time limit: {kept:,} of {len(rows):,} training rows are used, as all of them would take {estimate.spoken(needed)}")
+        of_all = estimate.spoken(seconds * (int(missing.sum()) + others))
+        console.say(f"time limit: {len(places):,} of {len(rows):,} training rows are used, as all of them would take {of_all}")
+
+
+def kept(missing: npt.NDArray[np.int64], room: int, least: int, seed: int) -> npt.NDArray[np.int64]:
+    """Places of the rows to train on, ascending: those that need nothing, and as many others at random as there is room for.
+
+    Args:
+        missing: (rows,) values to be computed of each.
+        room: values there is time for.
+        least: rows to keep, whatever the room.
+        seed: decides which.
+
+    Example:
+        >>> kept(np.array([0, 2, 2, 0, 2]), 4, 1, 0).tolist()
+        [0, 2, 3, 4]
+    """
+    order = np.random.default_rng(seed).permutation(len(missing))
+    order = order[np.argsort(missing[order] > 0, kind="stable")]
+    count = int(np.searchsorted(missing[order].cumsum(), max(0, room), side="right"))
+    return np.sort(order[: max(count, least)])
 
 
 def groups(parts: Parts, model: Model) -> list[dict[str, Any]]:
@@ -176,6 +232,7 @@ def accelerator(precision: str | None) -> Any:
     accelerate = require("accelerate", "training")
     if precision == "fp16" and not accelerate.PartialState(**_on_processors()).device.type == "cuda":
         raise UsageError("--precision fp16 needs a GPU; on a processor use fp32 (fastest on most) or bf16")
+    accelerate.state.AcceleratorState._reset_state()  # a run before this one in the same process may have had another format
     return accelerate.Accelerator(mixed_precision="no" if precision in (None, "fp32") else precision, **_on_processors())
 
 

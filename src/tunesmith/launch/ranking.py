@@ -6,22 +6,15 @@ The features come from the same cache as a run's, so a run with the winner finds
 from __future__ import annotations
 
 import dataclasses
-import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tunesmith.core.errors import UsageError
-from tunesmith.core.run import Run
-from tunesmith.data.ready import AnyRows
-from tunesmith.engine.frozen import Frozen
 from tunesmith.evaluate.transfer import logme, nearest_neighbours
-from tunesmith.launch import local, pictures, planning
-from tunesmith.launch.remembering import remembering
+from tunesmith.launch import features
 from tunesmith.recipe import Choice, Recipe
 
 NEIGHBOURS = 10
@@ -59,38 +52,18 @@ def rank(recipe: Recipe, backbones: Sequence[str], data: Any = None) -> list[Ran
     """
     if not backbones:
         raise UsageError("no backbone was named: tunesmith rank DATA --backbones minilm,FOLDER,...")
-    found = []
-    for name in backbones:
-        training = dataclasses.replace(recipe.training, augment=False)
-        own = dataclasses.replace(recipe, backbone=Choice(name), adapter=Choice("head"), training=training)
-        found.append(_judged(own, name, data if data is not None else recipe.data.path))
-    return sorted(found, key=lambda item: -item.logme)
-
-
-def _judged(recipe: Recipe, name: str, source: Any) -> Ranked:
-    local.prepare_process(recipe.seed)
-    with tempfile.TemporaryDirectory(prefix="tunesmith-") as folder:
-        run = Run(Path(folder))
-        ready = local.prepared(recipe, source, run)
-        rows = pictures.rows_of(run, ready.parts, ready.was.table)
-        device = planning.processes().device
-        ready.model.to(device)
-        began = time.perf_counter()
-        with remembering(run, ready.parts, ready.model, rows, ready.divided, device, True):
-            backbone = ready.model.backbone
-            if not isinstance(backbone, Frozen):
-                raise UsageError(f"the features of {name} cannot be kept within --cache-gb; allow more, or use fewer rows with --limit")
-            x = {split: _features(backbone, rows, ready.divided.splits[split]) for split in ("train", "validation")}
-        seconds = time.perf_counter() - began
-        y = {split: np.asarray([ready.divided.targets[int(n)] for n in ready.divided.splits[split]]) for split in x}
-    if y["train"].ndim > 1:
-        raise UsageError("rank judges classes and numbers; this task has several labels a row")
-    classes = np.issubdtype(y["train"].dtype, np.integer)
-    accuracy = (
-        float((nearest_neighbours(x["train"], y["train"], x["validation"], NEIGHBOURS) == y["validation"]).mean()) if classes else None
+    return sorted(
+        (_judged(dataclasses.replace(recipe, backbone=Choice(name)), name, data) for name in backbones), key=lambda item: -item.logme
     )
-    return Ranked(name, logme(x["train"], y["train"]), accuracy, x["train"].shape[1], seconds)
 
 
-def _features(backbone: Frozen, rows: AnyRows, numbers: Any) -> Any:
-    return np.stack([backbone.encode(row)["value"].numpy() for row in rows.rows(numbers)])
+def _judged(recipe: Recipe, name: str, data: Any) -> Ranked:
+    with features.pooled(recipe, data, ("train", "validation")) as found:
+        train, validation = found.splits["train"], found.splits["validation"]
+        if train.targets.ndim > 1:
+            raise UsageError("rank judges classes and numbers; this task has several labels a row")
+        accuracy = None
+        if np.issubdtype(train.targets.dtype, np.integer):
+            voted = nearest_neighbours(train.values, train.targets, validation.values, NEIGHBOURS)
+            accuracy = float((voted == validation.targets).mean())
+        return Ranked(name, logme(train.values, train.targets), accuracy, train.values.shape[1], found.seconds)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
+from tunesmith.core.cache import GB, cache_folder
 from tunesmith.core.contracts import Row
 from tunesmith.core.errors import OutputError, TrainingError
-from tunesmith.core.feature_store import FeatureStore, cache_folder
+from tunesmith.core.feature_store import FeatureStore
 from tunesmith.core.model import Model, to_device
-from tunesmith.core.run import Run
 from tunesmith.data.prepare import Divided
 from tunesmith.data.ready import AnyRows
 from tunesmith.engine.batches import augmentation
@@ -26,20 +30,49 @@ SCORED = ("validation", "test")
 WORTH = 0.1
 """Share of the forward pass below which reading what was remembered costs about what computing it does."""
 
-GB = 10**9
+
+@dataclass(frozen=True)
+class StandIn:
+    """A backbone that remembers, which was found to be exact and to have the room it needs.
+
+    Attributes:
+        frozen: the backbone; nothing is computed yet.
+        views: in how many ways at random a training row is remembered; 0 for as it is.
+        row_bytes: what the values of a row take.
+        what: is remembered, for people.
+    """
+
+    frozen: Frozen
+    views: int
+    row_bytes: float
+    what: str
+
+    def count(self, divided: Divided) -> int:
+        """How many values there are: of training rows in each of their views, of validation and of test."""
+        return max(1, self.views) * len(divided.splits["train"]) + sum(len(divided.splits[name]) for name in SCORED)
+
+    def missing(self, parts: Parts, table: AnyRows, divided: Divided) -> tuple[npt.NDArray[np.int64], int]:
+        """How many values must be computed of each training row (rows,), and of all the others together."""
+        found = self.frozen.missing(_all(parts, table, divided, self.views))
+        each = max(1, self.views)
+        trained = each * len(divided.splits["train"])
+        return found[:trained].reshape(-1, each).sum(axis=1), int(found[trained:].sum())
 
 
 @contextlib.contextmanager
 def remembering(
-    run: Run, parts: Parts, model: Model, table: AnyRows, divided: Divided, device: torch.device, wanted: bool
+    parts: Parts, model: Model, table: AnyRows, divided: Divided, device: torch.device, found: StandIn | None
 ) -> Iterator[None]:
-    """Put a backbone that remembers in place of the model's own within the context, where that pays and is exact."""
+    """Compute what is not known yet, and put a backbone that remembers in place of the model's own within the context.
+
+    Args:
+        found: what `stand_in` gave; None leaves the model as it is.
+    """
     own = model.backbone
-    stand_in = _stand_in(run, parts, model, table, divided, device) if wanted else None
     if model.frozen_blocks() is None and _augmented(parts, model) and not parts.recipe.training.views:
         console.say("feature cache: off: training rows change at random in each epoch (--views 4: in 4 ways only; --no-augment: not)")
-    if stand_in is not None:
-        model.backbone = stand_in
+    if found is not None and _computed(found, parts, model, table, divided, device):
+        model.backbone = found.frozen
     try:
         yield
     finally:
@@ -69,37 +102,61 @@ def _augmented(parts: Parts, model: Model) -> bool:
     return parts.recipe.training.augment and model.backbone.augments and parts.adapter.penalties() is None
 
 
-def _stand_in(run: Run, parts: Parts, model: Model, table: AnyRows, divided: Divided, device: torch.device) -> Frozen | None:
+def stand_in(work: Path, parts: Parts, model: Model, table: AnyRows, divided: Divided, device: torch.device) -> StandIn | None:
+    """A backbone that remembers, where what it gives is exact and has room; nothing is computed or written yet, and a refusal is told.
+
+    Args:
+        work: folder of the run, for values that are not to outlast it.
+        parts: with a recipe without gaps.
+        model: on its device.
+        table: the rows.
+        divided: which of them are remembered.
+        device: where the model is.
+
+    Raises:
+        TrainingError: the adapter cannot do without it.
+    """
     training = parts.recipe.training
     needed = parts.adapter.penalties() is not None
     blocks = model.frozen_blocks()
-    augmented = _augmented(parts, model)
-    root = run.work / "features" if training.feature_cache == "off" else cache_folder() / "features"
+    root = work / "features" if training.feature_cache == "off" else cache_folder() / "features"
     store = FeatureStore(root, computation(model, blocks), int(training.cache_gb * GB))
-    found = Frozen(model.backbone, model._bare[0], blocks, store)
+    frozen = Frozen(model.backbone, model._bare[0], blocks, store)
     model.eval()
     rows: list[Row] = [table[int(number)] for number in divided.splits["train"][:SAMPLE]]
     what = "features of the frozen backbone" if blocks is None else f"what the {blocks} frozen blocks give"
-    if not found.agrees(rows, device):
+    if not frozen.agrees(rows, device):
         if needed:
             raise TrainingError(f"adapter '{parts.adapter.name}': the backbone gives other features for the same rows each time")
         console.say(f"feature cache: off: {what} cannot be put back exactly in this network")
         return None
-    count = (training.views if augmented else 1) * len(divided.splits["train"]) + sum(len(divided.splits[name]) for name in SCORED)
-    values = found.compute(_inputs(found, rows, device))
-    size = sum(value.numel() for value in values) * 4 / len(rows) * count
-    if size > training.cache_gb * GB and not needed:
-        console.say(f"feature cache: off: {what} would take {size / GB:.1f} GB (--cache-gb {training.cache_gb:g} is allowed)")
+    values = frozen.compute(_inputs(frozen, rows, device))
+    views = training.views if _augmented(parts, model) else 0
+    found = StandIn(frozen, views, sum(value.numel() for value in values) * 4 / len(rows), what)
+    size = found.row_bytes * found.count(divided)
+    if (lacking := store.room.lacking(size, store.folder)) and not needed:
+        console.say(f"feature cache: off: {what} {lacking}")
         return None
+    return found
+
+
+def _computed(found: StandIn, parts: Parts, model: Model, table: AnyRows, divided: Divided, device: torch.device) -> bool:
+    """Compute what is not known yet; False where it cannot be kept and the model can do without."""
+    model.eval()
     try:
-        computed = found.remember(_all(parts, table, divided, augmented), device)
+        computed = found.frozen.remember(_all(parts, table, divided, found.views), device)
     except OutputError as error:
-        if needed:
+        if parts.adapter.penalties() is not None:
             raise
         console.say(f"feature cache: off: {error}")
-        return None
-    console.say(f"feature cache: {what}: {computed:,} of {count:,} computed, the others known ({size / GB:.2g} GB in {store.folder})")
-    return found
+        return False
+    count = found.count(divided)
+    size = found.row_bytes * count / GB
+    told = f"{computed:,} of {count:,} computed, the others known ({size:.2g} GB in {found.frozen.store.folder})"
+    console.say(f"feature cache: {found.what}: {told}")
+    if excess := found.frozen.store.room.excess():
+        console.say(f"feature cache: {excess}")
+    return True
 
 
 def _inputs(found: Frozen, rows: list[Row], device: torch.device) -> dict[str, Any]:
@@ -107,16 +164,14 @@ def _inputs(found: Frozen, rows: list[Row], device: torch.device) -> dict[str, A
     return inputs
 
 
-def _all(parts: Parts, table: AnyRows, divided: Divided, augmented: bool) -> Iterator[tuple[Row, Random | None]]:
+def _all(parts: Parts, table: AnyRows, divided: Divided, views: int) -> Iterator[tuple[Row, Random | None]]:
     """Rows of training (in each of their views), of validation and of test."""
-    recipe = parts.recipe
     train = divided.splits["train"]
     for number, row in zip(train, table.rows(train), strict=True):
-        if not augmented:
+        if not views:
             yield row, None
-            continue
-        for view in range(recipe.training.views):
-            yield row, Random(augmentation(recipe.seed, view, int(number)))
+        for view in range(views):
+            yield row, Random(augmentation(parts.recipe.seed, view, int(number)))
     for name in SCORED:
         for row in table.rows(divided.splits[name]):
             yield row, None

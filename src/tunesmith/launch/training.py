@@ -19,11 +19,12 @@ from tunesmith.core.files import write_text
 from tunesmith.core.fitting import Callback, Progress, Setup
 from tunesmith.core.model import Model
 from tunesmith.core.run import Run
-from tunesmith.data.prepare import Divided
+from tunesmith.data.prepare import Divided, store_division
 from tunesmith.data.ready import AnyRows
 from tunesmith.engine import closed_form, lr_finder
 from tunesmith.engine.averages import Ema
 from tunesmith.engine.batches import Examples, Loader
+from tunesmith.engine.clock import Clock
 from tunesmith.engine.levers import called
 from tunesmith.engine.loop import Limits, Loop
 from tunesmith.evaluate import streaming
@@ -96,18 +97,21 @@ def settled(run: Run, parts: Parts, model: Model, table: AnyRows, divided: Divid
         parts: implementations; the task is fitted.
         model: what `build` gave.
         table: the rows.
-        divided: row numbers of the splits, and targets; training rows are left out where the time does not suffice for all.
+        divided: row numbers of the splits, and targets; training rows are left out where the time does not suffice for all, once in a run.
         deadline: when training must have ended, by `time.monotonic`; None for whenever it has.
     """
-    planned = plan(parts, model, table, divided, math.inf if deadline is None else max(0.0, deadline - time.monotonic()))
+    left = math.inf if deadline is None else max(0.0, deadline - time.monotonic())
+    planned = plan(parts, model, table, divided, run.work, left)
     training = parts.recipe.training
-    chosen = [called(lever) for lever in planned.tuning.levers if lever.name != "bf16"]
-    precision = training.precision or ("bf16" if planned.takes("bf16") else "fp32")
-    _write_training(run, parts, precision=precision, levers=chosen, workers=planned.tuning.workers)
+    chosen = [called(lever) for lever in planned.tuning.levers if lever.precision is None]
+    _write_training(run, parts, precision=training.precision or planned.precision or "fp32", levers=chosen, workers=planned.tuning.workers)
     planned.tell()
     if deadline is not None:
         planned.deadline = deadline - planned.expected.after_seconds
-        fewer_rows(planned, divided, planned.deadline - time.monotonic())
+        if not divided.settled:
+            fewer_rows(planned, parts, table, divided)
+            divided.settled = True
+            store_division(divided, run.work)
     return planned
 
 
@@ -181,12 +185,13 @@ def _fit(
     callbacks = [_tracker(name, run) for name in parts.recipe.trackers]
     penalties = parts.adapter.penalties()
     if penalties is not None:
-        if accelerator.num_processes > 1:
-            raise UsageError(f"--adapter {parts.adapter.name} is fitted in one process; start it without torchrun")
         run.checkpoints.mkdir(parents=True, exist_ok=True)
         found = closed_form.gathered(loader, run.work / "probe.bin", accelerator.device)
-        return closed_form.fit(model, parts.task, found, penalties, evaluate, monitor, run.checkpoints, callbacks)
-    setup = _setup(parts, model, loader, accelerator, planned.takes("fused"))
+        seconds = None if planned.deadline is None else planned.deadline - time.monotonic()
+        clock = Clock(seconds, 1, planned.expected.epoch_seconds, planned.expected.evaluation_seconds, unit="penalties")
+        search = closed_form.Search(penalties, monitor, clock)
+        return closed_form.fit(model, parts.task, found, search, evaluate, run.checkpoints, callbacks)
+    setup = _setup(parts, model, loader, accelerator, planned.fused)
     recipe = parts.recipe
     if recipe.training.find_lr and checkpoint is None:
         recipe = _with_found_rate(run, parts, setup, accelerator)
@@ -204,6 +209,7 @@ def _fit(
             monitor=monitor,
             checkpoint_steps=recipe.training.checkpoint_steps,
             seconds=None if planned.deadline is None else planned.deadline - time.monotonic(),
+            step_seconds=planned.expected.epoch_seconds / planned.expected.steps,
             evaluation_seconds=planned.expected.evaluation_seconds,
         ),
         evaluate=evaluate,

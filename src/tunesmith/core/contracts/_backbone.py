@@ -1,0 +1,170 @@
+"""What a pretrained network and its modality owe."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tunesmith.core.contracts._plain import Batch, Encoded, Features, InputSpec, Row
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import torch
+    from torch import nn
+
+    from tunesmith.core.arrays import Arrays, Floats
+
+
+class Backbone(ABC):
+    """A pretrained network's description and code: how its modality becomes tensors, and features.
+
+    The weights live in the module that `open` returns; every other method takes it as an argument, so that an adapter may wrap it.
+
+    Attributes:
+        augments: whether `encode` changes a row at random where it is given an `rng`.
+        columns: the input columns.
+    """
+
+    name: ClassVar[str]
+    augments: ClassVar[bool] = False
+    columns: tuple[str, ...]
+
+    @classmethod
+    def options_for(cls, kinds: Mapping[str, str]) -> dict[str, Any]:
+        """The fields that follow from the input columns.
+
+        Args:
+            kinds: input column -> `text` or `image`, in order.
+        """
+        return {"columns": list(kinds)}
+
+    @abstractmethod
+    def open(self) -> nn.Module:
+        """The network with its weights (pretrained, from a bundle, or random when asked for by name)."""
+
+    @abstractmethod
+    def encode(self, row: Row, rng: Random | None = None) -> Encoded:
+        """One row as tensors or lists; random augmentation only where `rng` is given.
+
+        Raises:
+            RowError: the row's inputs cannot be used.
+        """
+
+    @abstractmethod
+    def collate(self, items: Sequence[Encoded]) -> Batch:
+        """Encoded rows as one batch of tensors."""
+
+    @abstractmethod
+    def features(self, network: nn.Module, batch: Batch) -> Features:
+        """Run the network on a collated batch."""
+
+    @abstractmethod
+    def blocks(self, network: nn.Module) -> list[nn.Module]:
+        """The layers from input to output; together they hold every parameter."""
+
+    @abstractmethod
+    def width(self, network: nn.Module) -> int:
+        """Width of `Features.pooled`."""
+
+    @abstractmethod
+    def input_spec(self) -> list[InputSpec]:
+        """What a form or service asks for."""
+
+    @abstractmethod
+    def check(self, row: Row) -> str | None:
+        """Read the row's inputs fully.
+
+        Returns:
+            A remark about a usable row that is worth counting (a text that is cut), or None.
+
+        Raises:
+            RowError: the row's inputs cannot be used.
+        """
+
+    def usable(self, row: Row) -> None:
+        """`check` without the remark, for prediction.
+
+        Raises:
+            RowError: the row's inputs cannot be used.
+        """
+        self.check(row)
+
+    def readiness(self) -> str | None:
+        """What `ready` computes, with all settings that it depends on; None where it leaves rows as they are."""
+        return None
+
+    def ready(self, row: Row) -> Row:
+        """The row with a `Picture` in place of each picture; `encode` takes it as well, and without an `rng` gives the very same.
+
+        Raises:
+            RowError: the row's inputs cannot be used.
+        """
+        return row
+
+    def light(self, fold: Callable[[Arrays], Arrays | None]) -> Callable[[Sequence[Row]], Floats] | None:
+        """The network with its saved weights in numpy alone, for the few rows that are predicted faster than torch is loaded.
+
+        Args:
+            fold: changes the network's own weights, by name, as the adapter does; gives None where it cannot.
+
+        Returns:
+            Rows -> `Features.pooled`, (rows, width); None where this network has no such form.
+        """
+        return None
+
+    @abstractmethod
+    def sizes(self, rows: Sequence[Row]) -> npt.NDArray[np.int64]:
+        """(rows,) work each row is in the unit its batches are padded in (tokens); all equal where rows are alike.
+
+        Rows of equal size make a batch without padding, so a size is what `collate` makes of the row, not a guess at it.
+        """
+
+    def apart(self, state: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
+        """Hidden values of a batch, (batch, ...), row by row and without padding; the inverse of `together`."""
+        return list(state.unbind(0))
+
+    def together(self, states: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Hidden values of rows as one batch, padded as `collate` pads."""
+        import torch
+
+        return torch.stack(list(states))
+
+    @abstractmethod
+    def save_memory(self, network: nn.Module) -> None:
+        """Compute activations again in the backward pass (gradient checkpointing).
+
+        Raises:
+            BackboneError: the network has no such mode.
+        """
+
+    @abstractmethod
+    def save(self, network: nn.Module, weights: Mapping[str, torch.Tensor], folder: Path) -> None:
+        """Write architecture, preprocessing and `weights` (safetensors) into `folder`, so that `moved(folder).open()` reads them."""
+
+    @abstractmethod
+    def moved(self, folder: Path) -> Backbone:
+        """The same backbone reading from `folder`."""
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """The fields, as plain JSON, that rebuild this backbone through the registry."""
+
+    @abstractmethod
+    def origin(self) -> dict[str, Any]:
+        """Where the weights came from: source, counts of matched, missing and unexpected tensors."""
+
+    @abstractmethod
+    def traits(self) -> set[str]:
+        """What adapters ask for before anything is loaded.
+
+        `text`, `image` or `fusion`; `transformer` or `convolution`; where they hold `decoder`, `transposed` (linear layers stored as
+        GPT-2 does), `linear` and `layer_norm` (layers of that kind in a convolutional network).
+        """
+
+    @abstractmethod
+    def sample(self, code: int, rng: Random) -> dict[str, Any]:
+        """A made-up input whose content shows `code` (0, 1, 2, ...): what `Task.synthetic` builds data sets of."""

@@ -1,0 +1,196 @@
+"""What is learned, and the scores that say how well."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from tunesmith.core.contracts._backbone import Backbone
+from tunesmith.core.contracts._plain import Batch, Prediction, Row
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import torch
+    from torch import nn
+
+    from tunesmith.core.arrays import Arrays, Floats
+    from tunesmith.core.model import Model
+    from tunesmith.core.outcomes import Statistic, Truth
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """Scores that are more than one number: per class, a confusion matrix.
+
+    Attributes:
+        name: in snake_case; becomes the file's name.
+        index: names of the rows.
+        columns: names of the columns.
+        values: one list of numbers for each row.
+        matrix: whether it is drawn as a matrix of truth (rows) against prediction (columns).
+    """
+
+    name: str
+    index: list[str]
+    columns: list[str]
+    values: list[list[float]]
+    matrix: bool = False
+
+
+class Metrics(Protocol):
+    """Scores that are updated batch by batch in constant memory."""
+
+    def tables(self) -> list[ScoreTable]:
+        """Scores that are more than one number."""
+
+    def update(self, predictions: Sequence[Prediction], targets: Sequence[Any]) -> None:
+        """Take in one batch."""
+
+    def compute(self) -> dict[str, Any]:
+        """The scores so far, with the field's snake_case names, and `rows`; one that cannot be computed is left out, never NaN."""
+
+    def notes(self) -> dict[str, str]:
+        """Why a score is not in `compute`, by its name."""
+
+
+class Task(ABC):
+    """What is learned: head, loss, decoding of outputs into predictions, metrics."""
+
+    name: ClassVar[str]
+    phases: ClassVar[tuple[str, ...]] = ("main",)
+
+    @abstractmethod
+    def raw(self, row: Row) -> Any:
+        """The row's label as its owner wrote it, hashable: a name, a tuple of names, a number.
+
+        Raises:
+            RowError: the label is missing or cannot be read.
+        """
+
+    @abstractmethod
+    def fit(self, raws: Sequence[Any]) -> Task:
+        """A copy that knows what only the training rows can tell (classes, mean and spread of a number).
+
+        Args:
+            raws: what `raw` gave for the training rows.
+
+        Raises:
+            DataError: nothing can be learned from these labels.
+        """
+
+    @abstractmethod
+    def stratum(self, raw: Any) -> str:
+        """What a stratified split keeps in proportion; equal for all rows where nothing is."""
+
+    @abstractmethod
+    def target(self, raw: Any) -> Any:
+        """A raw label as the loss and the metrics use it (class number, 0/1 list, number).
+
+        Raises:
+            RowError: a label that the training rows do not have.
+        """
+
+    @abstractmethod
+    def collate(self, targets: Sequence[Any]) -> torch.Tensor | dict[str, torch.Tensor]:
+        """Targets as tensors."""
+
+    @abstractmethod
+    def build(self, backbone: Backbone) -> Model:
+        """Backbone and head as one module."""
+
+    @abstractmethod
+    def loss(self, model: nn.Module, batch: Batch, phase: str) -> torch.Tensor:
+        """The loss of a batch, **summed**: the loop divides by the `weight` of all pieces of a batch together."""
+
+    @abstractmethod
+    def weight(self, batch: Batch, phase: str) -> float:
+        """What a summed loss is divided by: rows, tokens, or the sum of class weights. Needs no forward pass."""
+
+    @abstractmethod
+    def decode(self, outputs: Floats) -> list[Prediction]:
+        """Outputs of the model, (rows, ...) float32 in numpy, as predictions in plain JSON."""
+
+    def light_head(self, weights: Arrays) -> Callable[[Floats], Floats] | None:
+        """The head that `build` makes, with its saved weights, in numpy alone.
+
+        Returns:
+            `Features.pooled`, (rows, width) -> outputs, (rows, ...); None where the head reads other features.
+        """
+        return None
+
+    @abstractmethod
+    def outputs(self, said: Floats) -> Floats:
+        """The inverse of `decode`, for what did not come from a model.
+
+        Args:
+            said: (rows, classes) probabilities that sum to 1, (rows, labels) probabilities, or (rows, 1) numbers on the user's scale.
+
+        Returns:
+            (rows, outputs) that decode to these.
+        """
+
+    @abstractmethod
+    def metrics(self) -> Metrics:
+        """Fresh scores."""
+
+    @abstractmethod
+    def statistic(self, outputs: Floats, truth: Truth) -> Statistic:
+        """The scores of `metrics` as a function of row weights; with weights of 1 it gives what `Metrics.compute` does, but `rows`.
+
+        Args:
+            outputs: (rows, outputs) as `decode` takes them.
+            truth: (rows,) or (rows, labels), as in `Outcome`.
+        """
+
+    @abstractmethod
+    def calibrated(self, outputs: Floats, truth: Truth) -> Task:
+        """A copy that knows what only validation rows can tell: a temperature, the threshold of conformal sets or the margin of
+        intervals, a decision threshold where a recall or cost was stated. What these rows cannot tell stays as it is without them.
+
+        Args:
+            outputs: (rows, outputs) of rows that the weights were not trained on.
+            truth: as in `Outcome`.
+        """
+
+    @abstractmethod
+    def calibration(self, outputs: Floats, truth: Truth) -> dict[str, Any] | None:
+        """How far the predictions of these rows can be believed, measured, as plain JSON: the key `calibration` of metrics.json.
+
+        Call it with rows that `calibrated` has not seen. None where the task has nothing that could be calibrated.
+        """
+
+    @abstractmethod
+    def confidence(self, outputs: Floats) -> npt.NDArray[np.float64] | None:
+        """(rows,) how sure each prediction is, 0 to 1; None where the task cannot say."""
+
+    @abstractmethod
+    def directions(self) -> dict[str, str]:
+        """Scores of `metrics` that can decide which weights are kept, each with `max` or `min`, the default one first."""
+
+    @abstractmethod
+    def baseline(self, raws: Sequence[Any]) -> Prediction:
+        """The best constant prediction: the majority class, the mean."""
+
+    @abstractmethod
+    def labels(self) -> list[str]:
+        """Names of the classes; empty where there are none."""
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """The fields, as plain JSON, that rebuild this task through the registry."""
+
+    @abstractmethod
+    def shown(self, target: Any) -> Any:
+        """A target as plain JSON for people: the name of the class, the names of the labels, the number."""
+
+    @abstractmethod
+    def render(self, row: Row, prediction: Prediction, target: Any) -> str:
+        """One line that shows a row with its prediction."""
+
+    @abstractmethod
+    def synthetic(self, n: int, seed: int, sample: Callable[[int, Random], dict[str, Any]]) -> list[dict[str, Any]]:
+        """A tiny learnable data set without downloads: rows of `Backbone.sample` inputs, with a column `label`."""
