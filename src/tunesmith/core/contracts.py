@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from tunesmith.core.arrays import Arrays, Floats
     from tunesmith.core.model import Model
+    from tunesmith.core.outcomes import Statistic, Truth
 
 Row = Mapping[str, Any]
 """One example: column name -> plain value (text, number, path of a picture, bytes of one), or a `Picture`."""
@@ -266,7 +267,10 @@ class Metrics(Protocol):
         """Take in one batch."""
 
     def compute(self) -> dict[str, Any]:
-        """The scores so far, with the field's snake_case names."""
+        """The scores so far, with the field's snake_case names, and `rows`; one that cannot be computed is left out, never NaN."""
+
+    def notes(self) -> dict[str, str]:
+        """Why a score is not in `compute`, by its name."""
 
 
 class Task(ABC):
@@ -348,6 +352,36 @@ class Task(ABC):
     @abstractmethod
     def metrics(self) -> Metrics:
         """Fresh scores."""
+
+    @abstractmethod
+    def statistic(self, outputs: Floats, truth: Truth) -> Statistic:
+        """The scores of `metrics` as a function of row weights; with weights of 1 it gives what `Metrics.compute` does, but `rows`.
+
+        Args:
+            outputs: (rows, outputs) as `decode` takes them.
+            truth: (rows,) or (rows, labels), as in `Outcome`.
+        """
+
+    @abstractmethod
+    def calibrated(self, outputs: Floats, truth: Truth) -> Task:
+        """A copy that knows what only validation rows can tell: a temperature, the threshold of conformal sets or the margin of
+        intervals, a decision threshold where a recall or cost was stated. What these rows cannot tell stays as it is without them.
+
+        Args:
+            outputs: (rows, outputs) of rows that the weights were not trained on.
+            truth: as in `Outcome`.
+        """
+
+    @abstractmethod
+    def calibration(self, outputs: Floats, truth: Truth) -> dict[str, Any] | None:
+        """How far the predictions of these rows can be believed, measured, as plain JSON: the key `calibration` of metrics.json.
+
+        Call it with rows that `calibrated` has not seen. None where the task has nothing that could be calibrated.
+        """
+
+    @abstractmethod
+    def confidence(self, outputs: Floats) -> npt.NDArray[np.float64] | None:
+        """(rows,) how sure each prediction is, 0 to 1; None where the task cannot say."""
 
     @abstractmethod
     def directions(self) -> dict[str, str]:
