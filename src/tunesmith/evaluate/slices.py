@@ -191,9 +191,8 @@ def _worth(values: Sequence[Any]) -> bool:
     counts = Counter(str(value).strip() for value in held)
     if len(counts) < 2:
         return False
-    if len(counts) > MOST:
-        if all(_number(value) is not None for value in held):
-            return True
+    if len(counts) > MOST and all(_number(value) is not None for value in held):
+        return True
     frequent = [count for _, count in counts.most_common(MOST) if count >= LEAST]
     return sum(frequent) >= len(held) / 2 and (len(frequent) > 1 or len(held) - sum(frequent) >= LEAST)
 
