@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from tunesmith.core.contracts import Row
 
@@ -17,8 +17,44 @@ if TYPE_CHECKING:
 
     Truth = npt.NDArray[Any]
     Weights = npt.NDArray[np.floating]
-    Statistic = Callable[[Weights], dict[str, float]]
-    """(rows,) weights -> scores of the rows so weighted; weights of 1 give the scores themselves, a bootstrap gives whole numbers."""
+
+
+class Statistic(Protocol):
+    """Scores as a function of how much each row counts: weights of 1 give the scores themselves, a bootstrap gives whole numbers."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+
+    @property
+    def work(self) -> int:
+        """About how many numbers one weighting touches; decides how many replicates can be afforded."""
+
+    @property
+    def by_row(self) -> str:
+        """Name of a score that is a mean over rows (accuracy, mean absolute error), by which parts of the rows can be compared."""
+
+    @property
+    def ranges(self) -> Mapping[str, tuple[float, float]]:
+        """Least and greatest value of each score that has both."""
+
+    @property
+    def directions(self) -> Mapping[str, str]:
+        """`max` or `min` for each score that has a better and a worse."""
+
+    def __call__(self, weights: Weights) -> dict[str, float]:
+        """Scores by name of rows with these weights, (rows,); one that is not defined for them is left out."""
+
+    def many(self, weights: Weights, names: Collection[str] | None = None) -> dict[str, npt.NDArray[np.float64]]:
+        """The same for (replicates, rows) weights at once: (replicates,) a score, NaN where it is not defined.
+
+        Args:
+            weights: one weighting a row.
+            names: the scores that are wanted; None for all.
+        """
+
+    def take(self, places: npt.NDArray[Any]) -> Statistic:
+        """The statistic of some of the rows: at these places, or where a mask is true."""
 
 
 @dataclass(frozen=True, eq=False)

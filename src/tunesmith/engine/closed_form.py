@@ -279,6 +279,8 @@ def _fill(parameters: Sequence[torch.Tensor], vector: npt.NDArray[np.float64]) -
 
 def _judge(model: Model, progress: Progress, scores: dict[str, Any], monitor: tuple[str, str], folder: Path) -> None:
     name, direction = monitor
+    if name not in scores:
+        raise TrainingError(f"there is no validation metric '{name}' to monitor; there are {', '.join(sorted(scores))}")
     value = float(scores[name])
     if not np.isfinite(value):
         raise TrainingError(f"the validation metric '{name}' is {value}, so it cannot decide which penalty is taken; monitor another")

@@ -1,114 +1,137 @@
-"""Scores that are updated batch by batch and use memory that does not grow with the number of rows.
+"""Scores that are updated batch by batch and use memory that does not grow with the number of rows (but for the eight bytes a row from
+which a median is taken).
 
-Counting scores come from a confusion matrix. The area under the ROC curve comes from a histogram of the scores on the logit scale
-(bins of 5e-4), which equals the exact rank statistic but for ties made inside one bin.
+Counting scores are made by `evaluate/counts.py`, areas under curves by `evaluate/curves.py`. A score that cannot be computed (an area
+where the split holds one class only) is left out of `compute`, never NaN, and `notes` says why.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tunesmith.core.contracts import Prediction, ScoreTable
+from tunesmith.evaluate.counts import PER_CLASS, of_classes, of_labels, ratio, report
+from tunesmith.evaluate.curves import MOST_CLASSES, ScoreHistograms, macro
 
 Floats = npt.NDArray[np.float64]
-BINS = 1 << 16
-SPAN = 16.0  # the histogram covers logits from -SPAN to SPAN
 CLASSIFICATION = {
     "macro_f1": "max",
     "accuracy": "max",
     "balanced_accuracy": "max",
+    "macro_precision": "max",
+    "macro_recall": "max",
+    "weighted_precision": "max",
     "weighted_f1": "max",
     "mcc": "max",
     "auroc": "max",
+    "average_precision": "max",
     "log_loss": "min",
+    "brier": "min",
 }
-MULTILABEL = {"micro_f1": "max", "macro_f1": "max", "subset_accuracy": "max", "auroc": "max", "hamming_loss": "min"}
-REGRESSION = {"rmse": "min", "mae": "min", "r2": "max"}
+MULTILABEL = {
+    "micro_f1": "max",
+    "macro_f1": "max",
+    "subset_accuracy": "max",
+    "micro_precision": "max",
+    "micro_recall": "max",
+    "macro_precision": "max",
+    "macro_recall": "max",
+    "weighted_f1": "max",
+    "samples_f1": "max",
+    "auroc": "max",
+    "average_precision": "max",
+    "micro_average_precision": "max",
+    "hamming_loss": "min",
+    "log_loss": "min",
+    "brier": "min",
+}
+REGRESSION = {"rmse": "min", "mae": "min", "r2": "max", "median_absolute_error": "min"}
+ONE_KIND = "the rows hold no class of which there are both rows that have it and rows that have not"
+TOO_MANY = f"there are more than {MOST_CLASSES} classes"
+NO_PROBABILITIES = "the predictions are labels without probabilities"
 
-MOST_CLASSES = 200  # beyond it the histograms would take more than 200 MB
 
-
-def auroc_of_histograms(positive: Floats, negative: Floats) -> float:
-    """Area under the ROC curve from counts per score bin, ties counted half; NaN without both kinds.
+def tops(classes: int) -> tuple[int, ...]:
+    """The k for which it is worth counting how often the truth is among the k most probable classes.
 
     Example:
-        >>> auroc_of_histograms(np.array([0.0, 1, 1]), np.array([1.0, 1, 0]))
-        0.875
+        >>> tops(2), tops(4), tops(77)
+        ((), (2,), (3, 5))
     """
-    pairs = positive.sum() * negative.sum()
-    if pairs == 0:
-        return float("nan")
-    below = np.cumsum(negative) - negative
-    return float((positive * (below + negative / 2)).sum() / pairs)
+    return () if classes < 3 else (2,) if classes < 6 else (3, 5)
 
 
-class ScoreHistograms:
-    """Counts of scores for positives and negatives of several classes.
+def class_parts(p: Floats, truth: npt.NDArray[np.int64]) -> dict[str, Floats]:
+    """What each row adds to the scores of classes that are means over rows, each (rows,).
+
+    `log_loss` takes a probability below 1e-15 for that; `brier` is (p - y)^2 of the positive class with two classes, and the sum over
+    all classes with more, as scikit-learn's `brier_score_loss` has it. In `top_k_accuracy` a class that ties with the truth is behind it.
 
     Args:
-        classes: number of classes.
+        p: (rows, classes) probabilities.
+        truth: (rows,) class numbers.
     """
-
-    def __init__(self, classes: int) -> None:
-        self.counts = np.zeros((2, classes, BINS), np.int64)
-
-    def update(self, probabilities: Floats, truth: npt.NDArray[np.bool_]) -> None:
-        """Add (rows, classes) probabilities and whether each is a positive."""
-        p = np.clip(probabilities, 1e-9, 1 - 1e-9)
-        logits = np.log(p) - np.log1p(-p)
-        bins = np.clip((logits + SPAN) / (2 * SPAN) * BINS, 0, BINS - 1).astype(np.int64)
-        columns = np.broadcast_to(np.arange(p.shape[1]), p.shape)
-        np.add.at(self.counts, (truth.astype(np.int64), columns, bins), 1)
-
-    def auroc(self) -> list[float]:
-        """Area under the ROC curve of each class."""
-        negative, positive = self.counts.astype(np.float64)
-        return [auroc_of_histograms(p, n) for p, n in zip(positive, negative, strict=True)]
+    true = p[np.arange(len(p)), truth]
+    squared = np.square(p).sum(axis=1) - 2 * true + 1
+    parts = {"log_loss": -np.log(np.clip(true, 1e-15, 1)), "brier": squared / 2 if p.shape[1] == 2 else squared}
+    above = (p > true[:, None]).sum(axis=1)
+    return {**parts, **{f"top_{k}_accuracy": (above < k).astype(np.float64) for k in tops(p.shape[1])}}
 
 
-def scores_of_confusion(matrix: npt.NDArray[Any]) -> dict[str, Any]:
-    """Counting scores of a (truth, prediction) matrix; precision and recall of a class with nothing to divide by are 0.
+def label_parts(said: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_], p: Floats | None) -> dict[str, Floats]:
+    """What each row adds to the scores of labels that are means over rows, each (rows,).
 
-    Returns:
-        accuracy, balanced_accuracy (mean recall of the classes that occur), macro_f1 and weighted_f1 over the classes that occur
-        in truth or prediction, as scikit-learn defines them, mcc (Gorodkin 2004).
+    `log_loss` and `brier` are means over the labels.
+
+    Args:
+        said, truth: (rows, labels).
+        p: (rows, labels) probabilities, or None.
     """
-    m = matrix.astype(np.float64)
-    hits, truth, predicted = np.diag(m), m.sum(axis=1), m.sum(axis=0)
-    n = m.sum()
-    f1 = np.divide(2 * hits, truth + predicted, out=np.zeros_like(hits), where=truth + predicted > 0)
-    recall = np.divide(hits, truth, out=np.zeros_like(hits), where=truth > 0)
-    occurs = truth + predicted > 0
-    spread = np.sqrt((n**2 - (predicted**2).sum()) * (n**2 - (truth**2).sum()))
-    return {
-        "accuracy": float(hits.sum() / n),
-        "balanced_accuracy": float(recall[truth > 0].mean()),
-        "macro_f1": float(f1[occurs].mean()),
-        "weighted_f1": float((f1 * truth).sum() / n),
-        "mcc": float((hits.sum() * n - (truth * predicted).sum()) / spread) if spread > 0 else 0.0,
+    hits = (said & truth).sum(axis=1).astype(np.float64)
+    parts = {
+        "subset_accuracy": (said == truth).all(axis=1).astype(np.float64),
+        "hamming_loss": (said != truth).mean(axis=1),
+        "samples_f1": ratio(2 * hits, (said.sum(axis=1) + truth.sum(axis=1)).astype(np.float64)),
     }
+    if p is not None:
+        true = np.where(truth, p, 1 - p)
+        parts |= {"log_loss": -np.log(np.clip(true, 1e-15, 1)).mean(axis=1), "brier": np.square(1 - true).mean(axis=1)}
+    return parts
 
 
-PER_CLASS = ("precision", "recall", "f1", "support")
+def interval_parts(truth: Floats, low: Floats, high: Floats) -> dict[str, Floats]:
+    """Whether each (rows,) interval holds the truth, and how wide it is."""
+    return {"interval_coverage": ((low <= truth) & (truth <= high)).astype(np.float64), "interval_width": high - low}
 
 
-def per_class(hits: Floats, said: Floats, true: Floats) -> list[list[float]]:
-    """Precision, recall, F1 and support of each class; 0 where there is nothing to divide by.
+def defined(scores: Mapping[str, Any]) -> dict[str, float]:
+    """The scores that are numbers, as plain floats."""
+    return {name: float(value) for name, value in scores.items() if np.isfinite(value)}
 
-    Args:
-        hits: (classes,) right predictions.
-        said: (classes,) predictions.
-        true: (classes,) occurrences.
-    """
 
-    def ratio(top: Floats, bottom: Floats) -> Floats:
-        return np.divide(top, bottom, out=np.zeros_like(top), where=bottom > 0)
+def _absent(names: Iterable[str], scores: Mapping[str, Any], probable: bool, histograms: ScoreHistograms | None) -> dict[str, str]:
+    why = NO_PROBABILITIES if not probable else TOO_MANY if histograms is None else ONE_KIND
+    return {name: why for name in names if name not in scores}
 
-    return np.stack([ratio(hits, said), ratio(hits, true), ratio(2 * hits, said + true), true], axis=1).tolist()  # type: ignore[no-any-return]
+
+class Sums:
+    """Sums over rows of what each adds to a score."""
+
+    def __init__(self) -> None:
+        self.totals: dict[str, float] = {}
+
+    def add(self, parts: Mapping[str, Floats]) -> None:
+        """Add (rows,) values by name."""
+        for name, values in parts.items():
+            self.totals[name] = self.totals.get(name, 0.0) + float(values.sum())
+
+    def means(self, rows: int) -> dict[str, float]:
+        return {name: total / rows for name, total in self.totals.items()}
 
 
 class ClassificationScores:
@@ -123,7 +146,8 @@ class ClassificationScores:
         self.position = {label: i for i, label in enumerate(labels)}
         self.confusion = np.zeros((len(labels), len(labels)), np.int64)
         self.histograms = ScoreHistograms(len(labels)) if len(labels) <= MOST_CLASSES else None
-        self.log_loss: float | None = 0.0
+        self.sums = Sums()
+        self.probable = True
 
     def update(self, predictions: Sequence[Prediction], targets: Sequence[int]) -> None:
         """Add predictions (`label`, `probabilities`) and the true class numbers."""
@@ -131,31 +155,38 @@ class ClassificationScores:
             return
         truth = np.asarray(targets, np.int64)
         np.add.at(self.confusion, (truth, np.asarray([self.position[p["label"]] for p in predictions])), 1)
-        if "probabilities" not in predictions[0]:
-            self.histograms = self.log_loss = None
+        self.probable &= "probabilities" in predictions[0]
+        if not self.probable:
             return
         p = np.asarray([[item["probabilities"][label] for label in self.labels] for item in predictions])  # (rows, classes)
-        if self.log_loss is not None:
-            self.log_loss -= float(np.log(np.clip(p[np.arange(len(truth)), truth], 1e-15, 1)).sum())
+        self.sums.add(class_parts(p, truth))
         if self.histograms is not None:
             self.histograms.update(p, truth[:, None] == np.arange(p.shape[1]))
 
+    def _counts(self) -> tuple[Floats, Floats, Floats]:
+        m = self.confusion.astype(np.float64)
+        return np.diag(m), m.sum(axis=1), m.sum(axis=0)
+
     def compute(self) -> dict[str, Any]:
         rows = int(self.confusion.sum())
-        scores = scores_of_confusion(self.confusion)
-        if self.log_loss is not None:
-            scores["log_loss"] = self.log_loss / rows
-        if self.histograms is not None:
-            areas = [area for area in self.histograms.auroc() if not np.isnan(area)]
-            scores["auroc"] = areas[-1] if len(self.labels) == 2 and areas else float(np.mean(areas)) if areas else float("nan")
-        return {**scores, "rows": rows}
+        scores: dict[str, Any] = dict(of_classes(*self._counts()))
+        if self.probable:
+            scores |= self.sums.means(rows)
+            if self.histograms is not None:
+                counted = slice(1, None) if len(self.labels) == 2 else slice(None)
+                roc, precision = self.histograms.areas()
+                scores |= {"auroc": macro(roc[counted]), "average_precision": macro(precision[counted])}
+        return {**defined(scores), "rows": rows}
+
+    def notes(self) -> dict[str, str]:
+        return _absent(CLASSIFICATION, self.compute(), self.probable, self.histograms)
 
     def tables(self) -> list[ScoreTable]:
-        matrix = self.confusion.astype(np.float64)
-        hits, truth, said = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
+        hits, true, said = self._counts()
+        averages, values = report(hits, true, said, true + said > 0)
         return [
-            ScoreTable("classification_report", self.labels, list(PER_CLASS), per_class(hits, said, truth)),
-            ScoreTable("confusion_matrix", self.labels, self.labels, matrix.tolist(), matrix=True),
+            ScoreTable("classification_report", self.labels + averages, list(PER_CLASS), values),
+            ScoreTable("confusion_matrix", self.labels, self.labels, self.confusion.astype(np.float64).tolist(), matrix=True),
         ]
 
 
@@ -168,10 +199,10 @@ class MultilabelScores:
 
     def __init__(self, labels: Sequence[str]) -> None:
         self.labels = list(labels)
-        self.hits = np.zeros((3, len(labels)), np.int64)  # true positives, predicted, true
-        self.exact = 0
-        self.wrong = 0
+        self.counts = np.zeros((3, len(labels)), np.int64)  # hits, true, said
+        self.sums = Sums()
         self.rows = 0
+        self.probable = True
         self.histograms = ScoreHistograms(len(labels)) if len(labels) <= MOST_CLASSES else None
 
     def update(self, predictions: Sequence[Prediction], targets: Sequence[Sequence[int]]) -> None:
@@ -180,32 +211,31 @@ class MultilabelScores:
             return
         truth = np.asarray(targets, bool)
         said = np.asarray([[label in item["labels"] for label in self.labels] for item in predictions], bool)
-        self.hits += np.stack([(said & truth).sum(0), said.sum(0), truth.sum(0)])
-        self.exact += int((said == truth).all(axis=1).sum())
-        self.wrong += int((said != truth).sum())
+        self.counts += np.stack([(said & truth).sum(0), truth.sum(0), said.sum(0)])
         self.rows += len(truth)
-        if "probabilities" not in predictions[0]:
-            self.histograms = None
-        elif self.histograms is not None:
-            self.histograms.update(np.asarray([[item["probabilities"][label] for label in self.labels] for item in predictions]), truth)
+        self.probable &= "probabilities" in predictions[0]
+        p = np.asarray([[item["probabilities"][label] for label in self.labels] for item in predictions]) if self.probable else None
+        self.sums.add(label_parts(said, truth, p))
+        if p is not None and self.histograms is not None:
+            self.histograms.update(p, truth)
 
     def compute(self) -> dict[str, Any]:
-        hits, said, true = self.hits.astype(np.float64)
-        f1 = np.divide(2 * hits, said + true, out=np.zeros_like(hits), where=said + true > 0)
-        scores: dict[str, Any] = {
-            "micro_f1": float(2 * hits.sum() / max(1.0, said.sum() + true.sum())),
-            "macro_f1": float(f1.mean()),
-            "subset_accuracy": self.exact / self.rows,
-            "hamming_loss": self.wrong / (self.rows * len(self.labels)),
-        }
-        if self.histograms is not None:
-            areas = [area for area in self.histograms.auroc() if not np.isnan(area)]
-            scores["auroc"] = float(np.mean(areas)) if areas else float("nan")
-        return {**scores, "rows": self.rows}
+        scores: dict[str, Any] = dict(of_labels(*self.counts.astype(np.float64)))
+        means = self.sums.means(self.rows)
+        scores |= means if self.probable else {name: value for name, value in means.items() if name not in ("log_loss", "brier")}
+        if self.probable and self.histograms is not None:
+            roc, precision = self.histograms.areas()
+            scores |= {"auroc": macro(roc), "average_precision": macro(precision)}
+            scores["micro_average_precision"] = self.histograms.micro_average_precision()
+        return {**defined(scores), "rows": self.rows}
+
+    def notes(self) -> dict[str, str]:
+        return _absent(MULTILABEL, self.compute(), self.probable, self.histograms)
 
     def tables(self) -> list[ScoreTable]:
-        hits, said, true = self.hits.astype(np.float64)
-        return [ScoreTable("classification_report", self.labels, list(PER_CLASS), per_class(hits, said, true))]
+        hits, true, said = self.counts.astype(np.float64)
+        averages, values = report(hits, true, said, np.ones(len(self.labels), bool))
+        return [ScoreTable("classification_report", self.labels + averages, list(PER_CLASS), values)]
 
 
 class RegressionScores:
@@ -214,31 +244,40 @@ class RegressionScores:
     def __init__(self) -> None:
         self.rows = 0
         self.squared = 0.0
-        self.absolute = 0.0
+        self.absolute = array("d")
         self.mean = 0.0
         self.spread = 0.0  # sum of squares around the mean
+        self.sums = Sums()
 
     def update(self, predictions: Sequence[Prediction], targets: Sequence[float]) -> None:
-        """Add predictions (`value`) and the true numbers."""
+        """Add predictions (`value`, perhaps `interval`) and the true numbers."""
         if not predictions:
             return
         truth = np.asarray(targets, np.float64)
         error = np.asarray([item["value"] for item in predictions]) - truth
         self.squared += float(np.square(error).sum())
-        self.absolute += float(np.abs(error).sum())
+        self.absolute.frombytes(np.abs(error).tobytes())
         mean, rows = float(truth.mean()), self.rows + len(truth)
         apart = mean - self.mean
         self.spread += float(np.square(truth - mean).sum()) + apart**2 * self.rows * len(truth) / rows
         self.mean += apart * len(truth) / rows
         self.rows = rows
+        if "interval" in predictions[0]:
+            low, high = np.asarray([item["interval"] for item in predictions]).T
+            self.sums.add(interval_parts(truth, low, high))
 
     def compute(self) -> dict[str, Any]:
-        return {
+        absolute = np.frombuffer(self.absolute)
+        scores = {
             "rmse": float(np.sqrt(self.squared / self.rows)),
-            "mae": self.absolute / self.rows,
+            "mae": float(absolute.mean()),
             "r2": 1 - self.squared / self.spread if self.spread > 0 else float("nan"),
-            "rows": self.rows,
+            "median_absolute_error": float(np.median(absolute)),
         }
+        return {**defined(scores | self.sums.means(self.rows)), "rows": self.rows}
+
+    def notes(self) -> dict[str, str]:
+        return {} if "r2" in self.compute() else {"r2": "all rows hold the same number, so there is no spread to explain"}
 
     def tables(self) -> list[ScoreTable]:
         return []

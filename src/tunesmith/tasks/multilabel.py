@@ -4,7 +4,8 @@
     -> {"labels": ["delivery", "quality"], "probabilities": {"delivery": 0.9, "quality": 0.8, "price": 0.1}}
 
 One label column holds lists (JSON, or parts between `|` or `;`), several label columns hold 0 and 1. The loss is binary cross-entropy
-averaged over the labels; a label is predicted from probability 0.5 on. An empty list of labels is written as `[]`.
+averaged over the labels; a label is predicted from probability 0.5 on, or from a threshold of its own that `recall` or `cost` sets on
+validation. One temperature serves all labels, as rare ones have too few rows for their own. An empty list of labels is written as `[]`.
 """
 
 from __future__ import annotations
@@ -16,11 +17,17 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
+import numpy as np
+import numpy.typing as npt
+
 from tunesmith.core.arrays import Arrays, Floats, log, sigmoid
 from tunesmith.core.cells import split_labels
 from tunesmith.core.contracts import Backbone, Batch, Metrics, Prediction, Row, Task
 from tunesmith.core.errors import DataError, RowError
+from tunesmith.evaluate import calibration, post_hoc
 from tunesmith.evaluate.metrics import MULTILABEL, MultilabelScores
+from tunesmith.evaluate.statistics import MultilabelStatistic
+from tunesmith.tasks import _asked
 from tunesmith.tasks._pooled import HeadSettings, cell
 
 if TYPE_CHECKING:
@@ -28,6 +35,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from tunesmith.core.model import Model
+    from tunesmith.core.outcomes import Truth
 
 TRUE, FALSE = ("1", "true", "yes", "1.0"), ("0", "false", "no", "0.0")
 
@@ -43,6 +51,16 @@ class Multilabel(Task):
     threshold: float = field(default=0.5, metadata={"help": "probability from which a label is predicted"})
     dropout: float = field(default=0.1, metadata={"help": "share of features dropped before the head"})
     hidden: int = field(default=0, metadata={"help": "width of a hidden layer in the head; 0 for none"})
+    temperature: float = field(default=1.0, metadata={"help": _asked.TEMPERATURE})
+    recall: float | None = field(default=None, metadata={"help": f"each label: {_asked.RECALL}"})
+    cost: float | None = field(default=None, metadata={"help": f"each label: {_asked.COST}"})
+    thresholds: tuple[float, ...] = field(default=(), metadata={"help": "in place of `threshold`, one for each label; fitted"})
+
+    def __post_init__(self) -> None:
+        _asked.check(self.recall, self.cost)
+        _asked.check_temperature(self.temperature)
+        if self.thresholds and len(self.thresholds) != len(self.classes):
+            raise ValueError(f"field 'thresholds' holds {len(self.thresholds)} values and field 'classes' {len(self.classes)} names")
 
     def raw(self, row: Row) -> tuple[str, ...]:
         if len(self.label) == 1:
@@ -92,15 +110,60 @@ class Multilabel(Task):
     def weight(self, batch: Batch, phase: str) -> float:
         return float(len(batch["target"]))
 
+    def _probabilities(self, outputs: Floats) -> npt.NDArray[np.float64]:
+        """(rows, labels)."""
+        return sigmoid(outputs.astype(np.float64) / self.temperature)
+
+    def _said(self, p: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+        """(rows, labels)."""
+        return p >= (np.asarray(self.thresholds) if self.thresholds else self.threshold)
+
     def decode(self, outputs: Floats) -> list[Prediction]:
+        p = self._probabilities(outputs)
         result = []
-        for row in sigmoid(outputs.astype("float64")).tolist():
-            probabilities = dict(zip(self.classes, row, strict=True))
-            result.append({"labels": [c for c, p in probabilities.items() if p >= self.threshold], "probabilities": probabilities})
+        for row, held in zip(p.tolist(), self._said(p), strict=True):
+            labels = [self.classes[i] for i in np.flatnonzero(held)]
+            result.append({"labels": labels, "probabilities": dict(zip(self.classes, row, strict=True))})
         return result
 
     def outputs(self, said: Floats) -> Floats:
-        return log(said) - log(1 - said)
+        return (log(said) - log(1 - said)) * np.float32(self.temperature)
+
+    def statistic(self, outputs: Floats, truth: Truth) -> MultilabelStatistic:
+        p = self._probabilities(outputs)
+        return MultilabelStatistic(p, self._said(p), np.asarray(truth, bool))
+
+    def calibrated(self, outputs: Floats, truth: Truth) -> Multilabel:
+        temperature = post_hoc.temperature(post_hoc.nll_of_labels, outputs, np.asarray(truth, bool))
+        p = dataclasses.replace(self, temperature=temperature)._probabilities(outputs)
+        thresholds = self.thresholds
+        if self.recall is not None:
+            found = [post_hoc.threshold_for_recall(own, held, self.recall) for own, held in zip(p.T, truth.T, strict=True)]
+            thresholds = tuple(self.threshold if value is None else value for value in found)
+        elif self.cost is not None:
+            thresholds = tuple(post_hoc.threshold_for_cost(own, held, self.cost) for own, held in zip(p.T, truth.T, strict=True))
+        return dataclasses.replace(self, temperature=temperature, thresholds=thresholds)
+
+    def calibration(self, outputs: Floats, truth: Truth) -> dict[str, Any]:
+        truth = np.asarray(truth, bool)
+        before, p = sigmoid(outputs.astype(np.float64)), self._probabilities(outputs)
+        said = self._said(p)
+        right = ((p >= 0.5) == truth).astype(np.float64).ravel()  # a temperature takes no probability across 0.5
+        sure = [np.maximum(values, 1 - values).ravel() for values in (before, p)]
+        asked = _asked.asked(self.recall, self.cost)
+        decisions = zip(self.classes, self.thresholds, said.T, truth.T, strict=True) if self.thresholds else ()
+        return {
+            **_asked.nothing(),
+            "temperature": self.temperature,
+            **calibration.trust((sure[0], right), (sure[1], right)),
+            "threshold": {label: calibration.decision(value, own, held, asked) for label, value, own, held in decisions} or None,
+            "notes": _asked.temperature_note(self.temperature) | {"conformal": "there are no sets for several labels at once"},
+        }
+
+    def confidence(self, outputs: Floats) -> npt.NDArray[np.float64]:
+        """As if the labels were independent: the product of the probabilities of what is said of each."""
+        p = self._probabilities(outputs)
+        return np.asarray(np.where(self._said(p), p, 1 - p).prod(axis=1))
 
     def metrics(self) -> Metrics:
         return MultilabelScores(self.classes)

@@ -1,6 +1,8 @@
 """A number.
 
     {"text": "three rooms, garden", "label": "245000"}  ->  {"value": 251300.0}
+    ... {"value": 251300.0, "interval": [214000.0, 288600.0]}    once calibrated: holds the truth in `coverage` of all rows (split conformal
+                                                                 prediction on absolute errors: Lei et al. 2018)
 
 The head learns the number minus the training rows' mean, divided by their standard deviation; the loss is the squared error on that
 scale (or Huber's), and predictions and scores are on the user's own.
@@ -15,10 +17,16 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
+import numpy as np
+import numpy.typing as npt
+
 from tunesmith.core.arrays import Arrays, Floats
 from tunesmith.core.contracts import Backbone, Batch, Metrics, Prediction, Row, Task
 from tunesmith.core.errors import DataError, RowError
+from tunesmith.evaluate import calibration, post_hoc
 from tunesmith.evaluate.metrics import REGRESSION, RegressionScores
+from tunesmith.evaluate.statistics import RegressionStatistic
+from tunesmith.tasks import _asked
 from tunesmith.tasks._pooled import HeadSettings, cell
 
 if TYPE_CHECKING:
@@ -26,6 +34,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from tunesmith.core.model import Model
+    from tunesmith.core.outcomes import Truth
 
 
 @final
@@ -40,6 +49,13 @@ class Regression(Task):
     loss_name: Literal["squared", "huber"] = field(default="squared", metadata={"help": "error that is minimised"})
     dropout: float = field(default=0.0, metadata={"help": "share of features dropped before the head"})
     hidden: int = field(default=0, metadata={"help": "width of a hidden layer in the head; 0 for none"})
+    coverage: float = field(default=0.9, metadata={"help": _asked.COVERAGE})
+    margin: float | None = field(default=None, metadata={"help": "half the width of the interval around a number; fitted on validation"})
+
+    def __post_init__(self) -> None:
+        _asked.check_coverage(self.coverage)
+        if self.margin is not None and not 0 <= self.margin < math.inf:
+            raise ValueError(f"field 'margin' must not be negative, nor infinite; it is {self.margin:g}")
 
     def raw(self, row: Row) -> float:
         value = cell(row, self.label[0])
@@ -88,11 +104,35 @@ class Regression(Task):
     def weight(self, batch: Batch, phase: str) -> float:
         return float(len(batch["target"]))
 
+    def _values(self, outputs: Floats) -> npt.NDArray[np.float64]:
+        """(rows,) numbers on the user's scale."""
+        return outputs[:, 0].astype(np.float64) * self.spread + self.mean
+
     def decode(self, outputs: Floats) -> list[Prediction]:
-        return [{"value": value * self.spread + self.mean} for value in outputs[:, 0].tolist()]
+        values = self._values(outputs).tolist()
+        if self.margin is None:
+            return [{"value": value} for value in values]
+        return [{"value": value, "interval": [value - self.margin, value + self.margin]} for value in values]
 
     def outputs(self, said: Floats) -> Floats:
         return ((said - self.mean) / self.spread).astype("float32")
+
+    def statistic(self, outputs: Floats, truth: Truth) -> RegressionStatistic:
+        return RegressionStatistic(self._values(outputs), np.asarray(truth, np.float64), self.margin)
+
+    def calibrated(self, outputs: Floats, truth: Truth) -> Regression:
+        errors = np.abs(self._values(outputs) - truth)
+        return dataclasses.replace(self, margin=post_hoc.conformal_quantile(errors, self.coverage) if self.coverage else None)
+
+    def calibration(self, outputs: Floats, truth: Truth) -> dict[str, Any]:
+        errors = np.abs(self._values(outputs) - truth)
+        conformal = None
+        if self.margin is not None:
+            conformal = calibration.coverage("absolute", self.coverage, errors <= self.margin, np.full(len(errors), 2 * self.margin))
+        return {**_asked.nothing(), "conformal": conformal, "notes": _asked.coverage_note(self.coverage, self.margin is not None)}
+
+    def confidence(self, outputs: Floats) -> None:
+        return None  # its intervals are equally wide everywhere
 
     def metrics(self) -> Metrics:
         return RegressionScores()
