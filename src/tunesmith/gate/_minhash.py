@@ -136,7 +136,9 @@ def near_pairs(found: Shingles, least: float) -> tuple[Ints, npt.NDArray[np.floa
     if len(found) < 2:
         return np.empty((0, 2), np.int64), np.empty(0)
     signed = signatures(found)
-    tie = signed.astype(np.uint64) @ np.arange(1, signed.shape[1] + 1, dtype=np.uint64)  # an order that rows in another order share
+    tie = np.zeros(len(found), np.uint64)  # an order of the texts that does not depend on that of the rows
+    for place in range(BANDS * WIDTH):
+        tie = mixed(tie + signed[:, place])
     codes = np.empty(0, np.int64)
     for band in range(BANDS):
         key = np.zeros(len(found), np.uint64)

@@ -74,7 +74,7 @@ def leave_out(findings: Sequence[Finding]) -> dict[int, str]:
         if not len(found.instead):
             result.update((int(row), found.name) for row in found.leave_out if int(row) not in result)
     for found in findings:
-        for row, other in zip(map(int, found.leave_out), map(int, found.instead), strict=False):
+        for row, other in zip(map(int, found.leave_out), map(int, found.instead), strict=True) if len(found.instead) else ():
             while other in stays:
                 other = stays[other]
             if row not in result and other not in result and other != row:

@@ -112,13 +112,13 @@ class Duplicates(Inspection):
         count, size = len(later), len(view.splits[split])
         name = "training" if split == "train" else split
         out = later[~copies.held[copies.group[later], :rank].any(axis=1) & ~against[copies.group[later]]] if split == "train" else later[:0]
-        counts = "count more than once in training" if split == "train" else "make the score look surer than it is"
+        effect = "what is repeated counts more than once" if split == "train" else "the score looks surer than it is"
         return Finding(
             f"copies_in_{name}",
             "warning" if count >= self.many * size else "info",
             count,
             size,
-            f"{rows_said(count, name)} ({percent(count, size)}) repeat{'s' * (count == 1)} an earlier row of the same split and {counts}",
+            f"{rows_said(count, name)} ({percent(count, size)}) repeat{'s' * (count == 1)} an earlier row of the same split: {effect}",
             "leave later copies out with --fix" if split == "train" else "collect each row once",
             _examples(copies.rows[later], lines(view, copies.rows[later[:MOST_EXAMPLES]]), copies.rows[first[later]]),
             copies.rows[out].tolist(),

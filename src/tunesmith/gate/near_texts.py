@@ -53,7 +53,7 @@ class NearTexts(Inspection):
     words: int = field(default=8, metadata={"help": "words from which a text is compared"})
     leaked: float = field(default=0.01, metadata={"help": "share of test rows with a near text in training above which that is an error"})
     many: float = field(default=0.05, metadata={"help": "share of near copies within training from which they are a warning"})
-    most: int = field(default=60_000, metadata={"help": "rows that are compared; more are sampled"})
+    most: int = field(default=40_000, metadata={"help": "rows that are compared; more are sampled"})
 
     def __post_init__(self) -> None:
         if not 0 < self.similarity <= 1:

@@ -18,6 +18,9 @@ from tunesmith.gate._pictures import seen
 from tunesmith.gate._rows import Rows, drawn, lines, percent, rows_said
 from tunesmith.gate._texts import WORD
 
+LEAST = 200
+"""Characters up to which no text is long, whatever the others are."""
+
 
 @final
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Sizes(Inspection):
         for place, row in enumerate(view.read(rows, [column])):
             text = str(row[column] or "").strip()
             lengths[place], empty[place] = len(text), bool(text) and WORD.search(text) is None  # `columns` counts what holds nothing
-        long = self._unusual(lengths) & (lengths > np.median(lengths))
+        long = self._unusual(lengths) & (lengths > max(LEAST, np.median(lengths)))
         median = f"the median is {np.median(lengths):.0f}"
         return [
             *self._finding(

@@ -32,7 +32,7 @@ class Unreadable(Inspection):
                 count,
                 of,
                 f"{rows_said(count)} of {of:,} ({percent(count, of)}) could not be used, so scores say nothing about such rows",
-                "mend them; they are listed with their reasons in the run's file of bad rows",
+                "mend them; all are listed with their reasons in the run's bad_rows.csv",
                 [Example(None, reason) for reason in reasons[:MOST_EXAMPLES]],
             )
         ]
