@@ -80,7 +80,11 @@ class Duplicates(Inspection):
         beside = copies.rows[copies.first[copies.group[leaked], of]]
         out = np.flatnonzero((copies.rank == of) & copies.held[copies.group, to])
         count, size = len(leaked), len(view.splits[here])
-        why = "and tell nothing about new data" if here == "test" else "so that the validation score flatters what is chosen by it"
+        why = (
+            "where a right answer tells nothing about new data"
+            if here == "test"
+            else "so that the validation score flatters what is chosen by it"
+        )
         name = "training" if there == "train" else there
         shown = lines(view, copies.rows[leaked[:MOST_EXAMPLES]])
         return Finding(
