@@ -52,7 +52,9 @@ class Finding:
         what: one sentence for a person, with the figures.
         advice: what to do, in one sentence.
         examples: at most MOST_EXAMPLES.
-        leave_out: numbers of the rows that a cleaned copy leaves out; empty where leaving out rows mends nothing.
+        leave_out: numbers of the rows that a cleaned copy leaves out; empty where leaving out rows mends nothing. Of two rows that say the
+            same the one in training goes before the one in validation, and that before the one in test; within a split the later one.
+        instead: for each of `leave_out` the row that stands for it and stays; empty where there is none.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Finding:
     advice: str
     examples: Sequence[Example] = ()
     leave_out: Sequence[int] = ()
+    instead: Sequence[int] = ()
 
 
 @dataclass(frozen=True, eq=False)

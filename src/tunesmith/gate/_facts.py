@@ -1,0 +1,71 @@
+"""Simple facts about rows, which a label should not follow from: other columns, lengths of texts, the outside of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from tunesmith.core.findings import View
+from tunesmith.gate._columns import Fact, fact
+from tunesmith.gate._pictures import seen
+from tunesmith.gate._rows import Places
+from tunesmith.gate._texts import words
+
+MOST_COLUMNS = 200
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Places of rows in the training and the validation split."""
+
+    train: Places
+    validation: Places
+
+    def of(self, split: str) -> Places:
+        """Those of a split."""
+        return self.train if split == "train" else self.validation
+
+
+def column_facts(view: View, sample: Sample) -> Iterator[tuple[str, Fact]]:
+    """Of each column that is neither label, group nor picture its cells; with its name."""
+    columns = [name for name in view.columns if name not in view.label and name != view.group and view.inputs.get(name) != "image"]
+    columns = columns[:MOST_COLUMNS]
+    cells: dict[str, list[list[object]]] = {name: [] for name in columns}
+    for split in ("train", "validation") if columns else ():
+        rows = list(view.read(view.splits[split][sample.of(split)], columns))
+        for name in columns:
+            cells[name].append([row[name] for row in rows])
+    for name, (train, validation) in cells.items():
+        yield name, fact(f"column '{name}'", train, validation)
+
+
+def text_facts(view: View, sample: Sample) -> Iterator[tuple[str, Fact]]:
+    """How long the texts of each input column are; with its name."""
+    for name in view.of_kind("text"):
+        lengths: dict[str, list[tuple[float, float]]] = {}
+        for split in ("train", "validation"):
+            texts = (str(row[name] or "") for row in view.read(view.splits[split][sample.of(split)], [name]))
+            lengths[split] = [(float(len(text)), float(len(words(text)))) for text in texts]
+        train, validation = np.asarray(lengths["train"]), np.asarray(lengths["validation"])
+        for place, what in enumerate(("characters", "words")):
+            yield name, Fact(f"the number of {what} of '{name}'", train[:, place], validation[:, place])
+
+
+def picture_facts(view: View, sample: Sample) -> Iterator[tuple[str, Fact]]:
+    """Size, brightness, kind of file and maker of the camera of each input column of pictures; with its name."""
+    for name in view.of_kind("image"):
+        found = {
+            split: [seen(row[name], bright=True) for row in view.read(view.splits[split][sample.of(split)], [name])]
+            for split in ("train", "validation")
+        }
+        for attribute, what in (
+            ("width", "the width"),
+            ("height", "the height"),
+            ("brightness", "the mean brightness"),
+            ("ending", "the file ending"),
+            ("make", "the maker of the camera (EXIF)"),
+        ):
+            train, validation = ([getattr(one, attribute, None) or None for one in found[split]] for split in ("train", "validation"))
+            yield name, fact(f"{what} of '{name}'", train, validation)
