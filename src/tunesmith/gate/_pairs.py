@@ -5,6 +5,7 @@ Rows are drawn where there are many, so that the time of an inspection has a lim
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +22,22 @@ if TYPE_CHECKING:
 BLOCK = 512
 
 
-def drawn(view: View, most: int) -> dict[str, Places]:
-    """Split -> ascending places of its rows in the split: all of them, or `most` drawn at random; splits without rows are left out."""
+def drawn(view: View, each: int, total: int | None = None) -> dict[str, Places]:
+    """Rows to look at: all, or some drawn at random.
+
+    Args:
+        view: the data.
+        each: rows of a split at most.
+        total: rows of all splits at most, about; of each split the same share is then drawn.
+
+    Returns:
+        Split -> ascending places in it; splits without rows are left out.
+    """
     found = {}
+    there = sum(map(len, view.splits.values()))
     for code, split in enumerate(SPLITS):
         rows = len(view.splits.get(split, ()))
+        most = each if total is None or there <= total else min(each, math.ceil(rows * total / there))
         if rows > most:
             chosen = np.random.default_rng([view.seed, code]).choice(rows, most, replace=False)
             found[split] = np.sort(chosen).astype(np.int64)

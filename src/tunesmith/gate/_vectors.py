@@ -14,6 +14,8 @@ from tunesmith.core.errors import require
 from tunesmith.core.findings import View
 
 WORDS = 5000
+WIDEST = 256
+"""Columns of features that a fit gets: wider ones are projected onto their main directions, as its time grows with them."""
 FOLDS = 5
 TOKEN = r"\w+|[^\w\s]"
 
@@ -54,7 +56,7 @@ def vectors(view: View, places: Mapping[str, npt.NDArray[np.int64]]) -> Vectors:
     given = {split: view.features(split) for split in places}
     if all(values is not None for values in given.values()):
         chosen = [np.asarray(values[places[split]], np.float32) for split, values in given.items() if values is not None]
-        return standardised(np.concatenate(chosen), "features of the backbone")
+        return narrow(standardised(np.concatenate(chosen), "features of the backbone"), view.seed)
     texts = [text for split in places for text in texts_of(view, view.splits[split][places[split]])]
     return Vectors(_vectorizer(texts).fit_transform(texts or [""]), "the words alone", 5.0)
 
@@ -64,6 +66,16 @@ def standardised(values: npt.NDArray[Any], of: str) -> Vectors:
     spread = values.std(axis=0)
     matrix = (values - values.mean(axis=0)) / np.where(spread > 1e-6, spread, 1)
     return Vectors(matrix.astype(np.float32), of, 1 / values.shape[1])
+
+
+def narrow(rows: Vectors, seed: int) -> Vectors:
+    """At most WIDEST columns: the directions in which standardised features vary most (Halko, Martinsson and Tropp 2011), scale kept."""
+    if min(rows.matrix.shape) <= WIDEST:
+        return rows
+    maths = require("sklearn.utils.extmath", "inspecting the data")
+    with one_thread():
+        _, _, directions = maths.randomized_svd(rows.matrix, WIDEST, n_oversamples=16, n_iter=1, random_state=seed)  # (WIDEST, width)
+        return Vectors(rows.matrix @ directions.T, rows.of, rows.strength)
 
 
 def texts_of(view: View, numbers: npt.NDArray[np.int64]) -> Iterator[str]:

@@ -76,7 +76,7 @@ class Shift(Inspection):
                 of=len(which),
                 what=f"The {split} rows are unlike the training rows: a linear model on {rows.of} tells them apart with an area under the "
                 f"ROC curve of {area:.2f} (0.5 is chance, p {_small(p)}){remark(view, pair)}."
-                + (f" What differs: {'; '.join(differences)}." if differences else ""),
+                + (f" What differs: {'; '.join(differences)}." if differences else " No single property stands out."),
                 advice="If that is meant (later data, another site), the test score says how the model carries over; else divide anew.",
                 examples=[Example(None, difference) for difference in differences],
             )
@@ -188,10 +188,8 @@ def _of_pictures(here: dict[str, Any], there: dict[str, Any], column: str) -> li
 
 
 def _of_texts(here: list[str], there: list[str]) -> list[str]:
-    told = []
     lengths = [np.asarray([len(text) for text in texts], float) for texts in (here, there)]
-    if _apart(*lengths) >= NOTABLE:
-        told.append(f"{lengths[1].mean():.0f} characters a text instead of {lengths[0].mean():.0f}")
+    length = f"{lengths[1].mean():.0f} characters a text instead of {lengths[0].mean():.0f}"
     words = [_rows_with(texts, spaced(here)) for texts in (here, there)]
     scores = {}
     for word in set(itertools.chain(*words)):
@@ -201,7 +199,8 @@ def _of_texts(here: list[str], there: list[str]) -> list[str]:
         if error > 0 and abs(ours - theirs) >= 0.02:
             scores[word] = abs(ours - theirs) / error
     top = sorted((word for word in scores if scores[word] > 4), key=lambda word: (-scores[word], word))[:TOLD]
-    return [*told, *(f"'{word}' in {words[1][word] / len(there):.0%} of texts instead of {words[0][word] / len(here):.0%}" for word in top)]
+    told = [f"'{word}' in {words[1][word] / len(there):.0%} of texts instead of {words[0][word] / len(here):.0%}" for word in top]
+    return [*told, length] if _apart(*lengths) >= NOTABLE else told
 
 
 def _rows_with(texts: list[str], words: bool) -> Counter[str]:
