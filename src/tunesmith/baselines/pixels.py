@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tunesmith.baselines._kinds import drawn, parts_of, picked
-from tunesmith.baselines._linear import NEEDS, Matrix, chosen
+from tunesmith.baselines._linear import NEEDS, Matrix, chosen, one_thread
 from tunesmith.core.arrays import Floats
 from tunesmith.core.contracts import Row
 from tunesmith.core.outcomes import Baseline, Given, Said
@@ -54,7 +54,8 @@ class Pixels(Baseline):
         grey = bool((pictures == pictures[..., :1]).all())
         values = _flat(pictures, grey)
         components = min(self.components, *values.shape)
-        reduced = PCA(components, whiten=True, svd_solver="randomized", random_state=given.seed).fit(values)
+        with one_thread():
+            reduced = PCA(components, whiten=True, svd_solver="randomized", random_state=given.seed).fit(values)
 
         def parts(split: str) -> Iterator[Matrix]:
             for some in self._pixels(given.rows(split), columns):

@@ -39,7 +39,7 @@ class TfIdf(Baseline):
     name: ClassVar[str] = "tfidf"
     needs: ClassVar[tuple[str, ...]] = ("sklearn.feature_extraction.text", *NEEDS)
     strengths: tuple[float, ...] = field(
-        default=(0.3, 1.0, 3.0, 10.0, 30.0), metadata={"help": "C, the inverse of the penalty; validation chooses from these"}
+        default=(1.0, 3.0, 10.0, 30.0), metadata={"help": "C, the inverse of the penalty; validation chooses from these"}
     )
 
     def __post_init__(self) -> None:
