@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tunesmith.backbones._pictures import read_picture, square
+from tunesmith.backbones._pictures import square
+from tunesmith.core.pictures import read_picture
 from tunesmith.core.errors import RowError
 
 

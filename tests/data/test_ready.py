@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tunesmith.backbones import _pictures
-from tunesmith.core import registry
+from tunesmith.core import pictures, registry
 from tunesmith.core.contracts import Backbone, Picture
 from tunesmith.core.feature_store import FeatureStore
 from tunesmith.core.files import read_json
@@ -64,9 +63,9 @@ def image(checkpoints: Path) -> Backbone:
 def decodings(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     """Values whose pictures are decoded."""
     found: list[Any] = []
-    opened = _pictures._opened
+    opened = pictures._opened
     with monkeypatch.context() as patch:
-        patch.setattr(_pictures, "_opened", lambda source: found.append(source) or opened(source))
+        patch.setattr(pictures, "_opened", lambda source: found.append(source) or opened(source))
         yield found
 
 
@@ -110,7 +109,7 @@ def test_random_crops_come_from_the_picture_or_from_one_shrunk_to_four_thirds(fo
     shrunken = 0
     for number in range(len(table)):
         picture = rows[number]["image"]
-        whole = np.asarray(_pictures.read_picture(table[number]["image"], "image"))
+        whole = np.asarray(pictures.read_picture(table[number]["image"], "image"))
         crop = backbone.encode(rows[number], Random(3))["pixels"]
         if min(whole.shape[:2]) <= 43:
             assert picture.square is None

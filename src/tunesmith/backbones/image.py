@@ -85,7 +85,7 @@ class Image(Backbone):
         return network
 
     def check(self, row: Row) -> str | None:
-        from tunesmith.backbones._pictures import read_picture
+        from tunesmith.core.pictures import read_picture
 
         read_picture(row.get(self.columns[0]), self.columns[0])
         return None
@@ -106,7 +106,8 @@ class Image(Backbone):
     def encode(self, row: Row, rng: Random | None = None) -> Encoded:
         import numpy as np
 
-        from tunesmith.backbones._pictures import read_picture, square
+        from tunesmith.backbones._pictures import square
+        from tunesmith.core.pictures import read_picture
 
         value = row.get(self.columns[0])
         if isinstance(value, Picture) and value.square is not None and rng is None:

@@ -81,12 +81,13 @@ class Outcome:
 
 @dataclass(frozen=True, eq=False)
 class Given:
-    """What a baseline may use: the rows of each split, the truth of the training rows, and features of the backbone as it came.
+    """What a baseline may use: rows, the truth of those it may learn from, and features of the backbone as it came.
 
     Attributes:
         inputs: input column -> `text` or `image`.
         rows: split -> its rows, in order.
-        truth: split -> as in `Outcome`; a baseline learns from `train` and may choose by `validation`.
+        truth: split -> as in `Outcome`; a baseline learns from `train` and may choose by `validation`, which may be empty; the
+            truth of the test rows is not here.
         classes: how many classes or labels there are; 0 for numbers.
         features: split -> (n, width); None where the backbone has none or they were not computed.
         seed: decides what is random.
@@ -100,19 +101,43 @@ class Given:
     seed: int
 
 
+@dataclass(frozen=True, eq=False)
+class Said:
+    """What a baseline says of rows.
+
+    That is (n, classes) probabilities that sum to 1, (n, labels) probabilities, or (n, 1) numbers on the user's scale.
+
+    Attributes:
+        test: of the test rows.
+        validation: of the validation rows, by which the best baseline can be chosen without a look at the test rows; (0, ...) without any.
+        learned: how many numbers were learned.
+        note: what a reader should know (what was chosen, that rows were drawn); empty where there is nothing.
+    """
+
+    test: Floats
+    validation: Floats
+    learned: int
+    note: str = ""
+
+
 class Baseline(ABC):
-    """A cheap way to do the task, which adapting has to beat."""
+    """A cheap way to do the task, which adapting has to beat.
+
+    Attributes:
+        needs: modules of optional packages that it imports; they are loaded before its seconds are counted.
+    """
 
     name: ClassVar[str]
+    needs: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def fits(self, given: Given) -> str | None:
         """Why it cannot be used on such data, or None."""
 
     @abstractmethod
-    def said(self, given: Given) -> tuple[Floats, int]:
-        """Predictions of the test rows, and how many numbers were learned for them.
+    def said(self, given: Given) -> Said:
+        """Learn from the training rows, choose by the validation rows, and predict those and the test rows.
 
-        Returns:
-            (n, classes) probabilities that sum to 1, (n, labels) probabilities, or (n, 1) numbers on the user's scale; and the count.
+        Raises:
+            DataError: nothing can be learned from these rows; the message says why, and the run goes on without this baseline.
         """

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from tunesmith.core.neighbours import nearest, votes
+
 Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.integer]
 
@@ -22,22 +24,8 @@ def nearest_neighbours(train: Floats, labels: Ints, x: Floats, k: int = 10, part
     Returns:
         (m,) class numbers.
     """
-    known = _unit(train)
-    k = min(k, len(known))
-    classes = int(labels.max()) + 1
-    found = np.empty(len(x), np.int64)
-    for start in range(0, len(x), part):
-        likeness = _unit(x[start : start + part]) @ known.T
-        near = labels[np.argpartition(-likeness, k - 1, axis=1)[:, :k]]
-        votes = np.stack([(near == number).sum(axis=1) for number in range(classes)], axis=1)
-        found[start : start + part] = votes.argmax(axis=1)
+    found: Ints = votes(labels, nearest(train, x, k, part), int(labels.max()) + 1).argmax(axis=1)
     return found
-
-
-def _unit(x: Floats) -> Floats:
-    norm = np.linalg.norm(x, axis=1, keepdims=True)
-    unit: Floats = x / np.maximum(norm, 1e-12)
-    return unit
 
 
 def logme(features: Floats, targets: Floats, rounds: int = 100, tolerance: float = 1e-6) -> float:
