@@ -118,6 +118,17 @@ class TrainingRecipe:
             raise ValueError("field 'layer_decay' must be above 0 and at most 1")
 
 
+@dataclass
+class ProofRecipe:
+    """What a run shows of its data and of its result."""
+
+    gate: bool = option(True, "inspect the data before training: repeated rows, leaks between splits, wrong labels, shift, ...")
+    allow_data_errors: bool = option(False, "train although the data holds errors, such as test rows in the training split")
+    scoreboard: bool = option(True, "try cheap ways on the same rows, to tell whether adapting was worth it")
+    compare: list[str] | None = option(None, "adapters to train on the same rows beside the chosen one, such as full,bitfit")
+    slices: list[str] | None = option(None, "columns by whose values scores are shown; default: those of few values, and numbers")
+
+
 def seconds(text: str) -> float:
     """Seconds of a time such as `10m`, `1h30m`, `90s` or `90`.
 
@@ -153,6 +164,7 @@ class Recipe:
     weights: str | None = option(None, "file with the backbone's weights (safetensors, or a torch file read without code)")
     scratch: bool = option(False, "start from random weights")
     training: TrainingRecipe = field(default_factory=TrainingRecipe)
+    proof: ProofRecipe = field(default_factory=ProofRecipe)
     trackers: list[str] = option(["jsonl", "progress"], "where metrics go besides metrics.json; see: tunesmith list trackers")
     seed: int = option(0, "decides everything that is random")
     out: str | None = option(None, "folder of the run; default: runs/<name of the data>-<number>")
@@ -169,7 +181,7 @@ class Recipe:
 
 
 CHOICES = ("task", "backbone", "adapter", "optimizer", "schedule")
-PARTS = {"data": DataRecipe, "training": TrainingRecipe}
+PARTS = {"data": DataRecipe, "training": TrainingRecipe, "proof": ProofRecipe}
 
 
 def shares(text: str) -> tuple[float, float, float]:
