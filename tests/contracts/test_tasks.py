@@ -74,8 +74,11 @@ def test_metrics_take_predictions_in_any_pieces(made: Case) -> None:
     for i in range(0, len(found), 5):
         pieces.update(found[i : i + 5], made.targets[i : i + 5])
     scores = whole.compute()
-    assert scores == pytest.approx(pieces.compute(), nan_ok=True)
+    assert scores == pytest.approx(pieces.compute())
     assert scores["rows"] == len(found)
+    assert all(math.isfinite(value) for value in scores.values())
+    assert not set(whole.notes()) & set(scores)
+    assert set(made.task.directions()) <= set(scores) | set(whole.notes())
     name, direction = next(iter(made.task.directions().items()))
     assert direction in ("max", "min")
     assert math.isfinite(scores[name])
@@ -83,6 +86,25 @@ def test_metrics_take_predictions_in_any_pieces(made: Case) -> None:
     for table in whole.tables():
         assert len(table.values) == len(table.index)
         assert all(len(row) == len(table.columns) for row in table.values)
+
+
+def test_statistic_of_rows_that_count_once_gives_the_metrics(made: Case) -> None:
+    outputs, truth = made.outputs().numpy(), np.asarray(made.targets)
+    statistic, scores = made.task.statistic(outputs, truth), made.task.metrics()
+    scores.update(made.task.decode(outputs), made.targets)
+    expected = {name: value for name, value in scores.compute().items() if name != "rows"}
+    assert statistic(np.ones(len(truth))) == pytest.approx(expected, rel=1e-9, abs=1e-9)
+    assert statistic.rows == len(truth)
+
+
+def test_a_calibrated_task_says_what_it_knows(made: Case) -> None:
+    outputs, truth = made.outputs().numpy(), np.asarray(made.targets)
+    fitted = made.task.calibrated(outputs, truth)
+    assert registry.create("tasks", fitted.name, plain(fitted.settings())) == fitted
+    assert plain(fitted.decode(outputs)) == fitted.decode(outputs)
+    told, sure = fitted.calibration(outputs, truth), fitted.confidence(outputs)
+    assert plain(told) == told
+    assert sure is None or (sure.shape == (len(truth),) and 0 <= sure.min() <= sure.max() <= 1)
 
 
 def test_settings_rebuild_an_equal_task(made: Case) -> None:

@@ -61,7 +61,7 @@ def reliability(confidence: Floats, right: Floats, bins: int = BINS, *, adaptive
             "confidence": float(sure[i] / count[i]),
             "accuracy": float(hits[i] / count[i]),
         }
-        for i in np.flatnonzero(count)
+        for i in np.flatnonzero(count).tolist()
     ]
 
 

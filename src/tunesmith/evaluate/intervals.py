@@ -198,6 +198,9 @@ def intervals(
     found: dict[str, tuple[float, float]] = {}
     notes: dict[str, str] = {}
     for name, score in scores.items():
+        if count < 2:
+            notes[name] = "no interval: there is a single row, or a single group of rows"
+            continue
         tried = without[name] if many else drew[name]
         known = tried[np.isfinite(tried)]
         if not np.isfinite(score) or len(known) < max(2, len(tried) / 2):

@@ -70,7 +70,7 @@ def class_parts(p: Floats, truth: npt.NDArray[np.int64]) -> dict[str, Floats]:
     """What each row adds to the scores of classes that are means over rows, each (rows,).
 
     `log_loss` takes a probability below 1e-15 for that; `brier` is (p - y)^2 of the positive class with two classes, and the sum over
-    all classes with more, as scikit-learn's `brier_score_loss` has it; in `top_k_accuracy` a class that ties with the truth stands behind it.
+    all classes with more, as scikit-learn's `brier_score_loss` has it. In `top_k_accuracy` a class that ties with the truth is behind it.
 
     Args:
         p: (rows, classes) probabilities.

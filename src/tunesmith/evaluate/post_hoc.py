@@ -59,9 +59,8 @@ def temperature(nll: Callable[[Floats, npt.NDArray[Any], float], float], logits:
     optimize = require("scipy.optimize", "fitting the temperature")
     ends = (math.log(LOWEST), math.log(HIGHEST))
     found = optimize.minimize_scalar(lambda x: nll(given, truth, math.exp(x)), bounds=ends, method="bounded", options={"xatol": 1e-5})
-    best = math.exp(found.x)
-    inside = LOWEST * 1.05 < best < HIGHEST / 1.05
-    return best if inside and found.fun < nll(given, truth, 1.0) else 1.0
+    beyond = min(nll(given, truth, LOWEST), nll(given, truth, HIGHEST)) <= found.fun + 1e-9
+    return 1.0 if beyond or found.fun >= nll(given, truth, 1.0) else math.exp(found.x)
 
 
 def least_rows(coverage: float) -> int:

@@ -17,17 +17,14 @@ from typing import Any, ClassVar, final
 import numpy as np
 import numpy.typing as npt
 
-from tunesmith.core.errors import require
 from tunesmith.evaluate import metrics
 from tunesmith.evaluate.counts import of_classes, of_labels, ratio
 from tunesmith.evaluate.curves import MOST_CLASSES, bins_of, macro
+from tunesmith.evaluate.ranks import MOST_RANKED, Ranks, matrix, of_sets
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
-MOST_RANKED = 20_000_000
-"""Rows times classes beyond which areas under curves are left out: their order alone would take more than half a gigabyte."""
-
 RANKED = ("auroc", "average_precision", "micro_average_precision")
 SHARES = {
     name: (0.0, 1.0)
@@ -36,73 +33,12 @@ SHARES = {
 } | {"mcc": (-1.0, 1.0)}
 
 
-def _matrix(rows: Ints, columns: Ints, shape: tuple[int, int]) -> Any:
-    sparse = require("scipy.sparse", "intervals of the scores")
-    return sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=shape)
-
-
-class Ranks:
-    """Areas under curves of several sets of scores, each over the same rows, for many weightings at once.
-
-    For each set the distinct scores of its positives, from the highest, cut the order into places: above the first, at it, between
-    it and the next, and so on. How much weight stands in each place, of positives and of negatives, decides both areas.
-
-    Args:
-        scores: (entries,) bins of the scores.
-        positive: (entries,) whether each belongs to a positive.
-        row: (entries,) the row that weighs it.
-        member: (entries,) the set it belongs to.
-        sets: how many there are.
-        rows: how many rows there are.
-    """
-
-    def __init__(self, scores: Ints, positive: Bools, row: Ints, member: Ints, sets: int, rows: int) -> None:
-        place = np.zeros(len(scores), np.int64)
-        self.ends = [0]
-        for i in range(sets):
-            mine = np.flatnonzero(member == i) if sets > 1 else np.arange(len(scores))
-            own = scores[mine]
-            marks = np.unique(own[positive[mine]])  # ascending
-            below = np.searchsorted(marks, own)
-            at = marks[np.minimum(below, max(0, len(marks) - 1))] == own if len(marks) else np.zeros(len(own), bool)
-            place[mine] = 2 * self.ends[-1] + i + 2 * (len(marks) - below) - at  # 2 j + 1 at the j-th mark, 2 j above it, 2 T below all
-            self.ends.append(self.ends[-1] + len(marks))
-        marks_before = np.asarray(self.ends[:-1], np.int64)[member]
-        hits = (place - 2 * marks_before - member - 1) // 2 + marks_before
-        self.positives = _matrix(hits[positive], row[positive], (self.ends[-1], rows))
-        self.negatives = _matrix(place[~positive], row[~positive], (2 * self.ends[-1] + sets, rows))
-
-    def areas(self, weights: Floats) -> tuple[Floats, Floats]:
-        """Area under the ROC curve and average precision, each (replicates, sets); NaN where a set lacks one kind.
-
-        Args:
-            weights: (rows, replicates).
-        """
-        positives, negatives = self.positives @ weights, self.negatives @ weights
-        roc = np.full((weights.shape[1], len(self.ends) - 1), np.nan)
-        precision = roc.copy()
-        for i, (start, stop) in enumerate(zip(self.ends[:-1], self.ends[1:], strict=True)):
-            held = positives[start:stop]  # (marks, replicates)
-            above = np.cumsum(negatives[2 * start + i : 2 * stop + i + 1], axis=0)
-            wrong, tied = above[1::2], above[1::2] - above[:-1:2]  # negatives at a mark or above it, and at it
-            all_held, all_wrong = held.sum(axis=0), above[-1]
-            both = (all_held > 0) & (all_wrong > 0)
-            hits = np.cumsum(held, axis=0)
-            pairs = (held * (all_wrong - wrong + tied / 2)).sum(axis=0)
-            roc[both, i] = pairs[both] / (all_held * all_wrong)[both]
-            precision[both, i] = (held * ratio(hits, hits + wrong)).sum(axis=0)[both] / all_held[both]
-        return roc, precision
-
-
-def _ranks(p: Floats, truth: Bools) -> Ranks:
-    """Of (rows, sets) probabilities."""
-    rows, sets = p.shape
-    member, row = np.repeat(np.arange(sets), rows), np.tile(np.arange(rows), sets)
-    return Ranks(bins_of(p).T.ravel(), truth.T.ravel(), row, member, sets, rows)
-
-
 def _asked(names: Collection[str] | None, some: Collection[str]) -> bool:
     return names is None or any(name in names for name in some)
+
+
+def _within(names: Collection[str] | None, some: Collection[str]) -> bool:
+    return names is not None and all(name in some for name in names)
 
 
 def _chosen(scores: Mapping[str, Floats], names: Collection[str] | None) -> dict[str, Floats]:
@@ -157,19 +93,19 @@ class ClassificationStatistic:
         classes, row = self.p.shape[1], np.arange(self.rows)
         hit = self.said == self.truth
         columns = np.concatenate([self.truth[hit], classes + self.truth, 2 * classes + self.said])
-        return _matrix(columns, np.concatenate([row[hit], row, row]), (3 * classes, self.rows))
+        return matrix(columns, np.concatenate([row[hit], row, row]), (3 * classes, self.rows))
 
     @functools.cached_property
     def _order(self) -> Ranks:
         counted = [1] if self.p.shape[1] == 2 else range(self.p.shape[1])
-        return _ranks(self.p[:, counted], self.truth[:, None] == np.asarray(counted))
+        return of_sets(self.p[:, counted], self.truth[:, None] == np.asarray(counted))
 
     def many(self, weights: npt.NDArray[Any], names: Collection[str] | None = None) -> dict[str, Floats]:
         weights = np.asarray(weights, np.float64)
         columns = np.ascontiguousarray(weights.T)
         counts = (self._classes @ columns).T.reshape(len(weights), 3, -1)
         scores = of_classes(counts[:, 0], counts[:, 1], counts[:, 2])
-        if _asked(names, self._parts):
+        if not _within(names, scores):
             scores |= _means(self._parts, weights)
         if self._ranked and _asked(names, RANKED):
             roc, precision = self._order.areas(columns)
@@ -220,11 +156,11 @@ class MultilabelStatistic:
     def _labels(self) -> Any:
         """(3 labels, rows): where a row is a hit of a label, has it, is said to have it."""
         row, column = np.nonzero(np.concatenate([self.said & self.truth, self.truth, self.said], axis=1))
-        return _matrix(column, row, (3 * self.p.shape[1], self.rows))
+        return matrix(column, row, (3 * self.p.shape[1], self.rows))
 
     @functools.cached_property
     def _order(self) -> Ranks:
-        return _ranks(self.p, self.truth)
+        return of_sets(self.p, self.truth)
 
     @functools.cached_property
     def _together(self) -> Ranks:
@@ -237,7 +173,7 @@ class MultilabelStatistic:
         columns = np.ascontiguousarray(weights.T)
         counts = (self._labels @ columns).T.reshape(len(weights), 3, -1)
         scores = of_labels(counts[:, 0], counts[:, 1], counts[:, 2])
-        if _asked(names, self._parts):
+        if not _within(names, scores):
             scores |= _means(self._parts, weights)
         if self._ranked and _asked(names, RANKED):
             roc, precision = self._order.areas(columns)
