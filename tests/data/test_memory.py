@@ -96,7 +96,7 @@ def test_a_division_comes_back_from_its_files(tmp_path: Path, kind: str) -> None
     task = registry.create("tasks", name, {}).fit(collector.labels())
     numbers = np.arange(300) * 2
     splits = {"train": numbers[:200], "validation": numbers[200:250], "test": numbers[250:]}
-    given = Divided(splits, task, Targets(task, numbers.astype(np.int32), collector.labels()))
+    given = Divided(splits, task, Targets(task, numbers.astype(np.int32), collector.labels()), numbers)
     prepare.store_division(given, tmp_path)
     again = prepare.restored_division(tmp_path, name)
     assert again.task == task

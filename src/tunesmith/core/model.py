@@ -100,8 +100,18 @@ class Model(nn.Module):
         return first if trainable <= later else 0
 
     def fingerprints(self) -> dict[str, int]:
-        """A checksum of each parameter's bytes."""
-        return {name: zlib.crc32(p.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()) for name, p in self.named_parameters()}
+        """A checksum of each parameter's bytes, and of each buffer's that is saved (the statistics of a batch norm)."""
+        saved = self.state_dict().keys()
+        tensors = {**dict(self.named_parameters()), **{name: buffer for name, buffer in self.named_buffers() if name in saved}}
+        return {
+            name: zlib.crc32(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+            for name, tensor in tensors.items()
+        }
+
+    def added(self) -> set[str]:
+        """Names of the network's parameters that an adapter put beside its own."""
+        own = {id(p) for module in self._own for p in module.parameters(recurse=False)}
+        return {f"network.{name}" for name, p in self.network.named_parameters() if id(p) not in own}
 
     def trainable(self) -> dict[str, nn.Parameter]:
         """Parameters that may change, by name."""

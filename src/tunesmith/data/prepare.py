@@ -52,14 +52,20 @@ class Divided:
     """Row numbers of each split, the task fitted on the training rows, and the targets of all used rows.
 
     Attributes:
+        marks: (n,) of each used row, as `targets.numbers` has them, a number that tells its inputs apart: equal inputs have equal ones.
         settled: whether a time limit has been asked which training rows there is time for; a resumed run does not ask it again.
     """
 
     splits: dict[str, Rows]
     task: Task
     targets: Targets
+    marks: Rows
     decisions: list[Decision] = field(default_factory=list)
     settled: bool = False
+
+    def marks_of(self, name: str) -> Rows:
+        """(n,) marks of a split's rows."""
+        return self.marks[np.searchsorted(self.targets.numbers, self.splits[name])]
 
 
 def read(recipe: DataRecipe, data: Any, path: Path) -> Read:
@@ -97,7 +103,7 @@ def restored(path: Path, stored: dict[str, Any]) -> Read:
 def store_division(divided: Divided, folder: Path) -> None:
     """Write what `restored_division` needs: rows and labels as arrays, the rest as JSON."""
     labels = divided.targets.labels
-    arrays: dict[str, Any] = {**divided.splits, "numbers": divided.targets.numbers, "values": labels.values}
+    arrays: dict[str, Any] = {**divided.splits, "numbers": divided.targets.numbers, "values": labels.values, "marks": divided.marks}
     if labels.starts is not None:
         arrays["starts"] = labels.starts
     with atomic(folder / "division.npz") as part, part.open("wb") as handle:
@@ -112,7 +118,7 @@ def restored_division(folder: Path, task: str) -> Divided:
     with np.load(folder / "division.npz", allow_pickle=False) as arrays:
         labels = Labels(stored["names"], arrays["values"], arrays.get("starts"))
         splits: dict[str, Rows] = {name: arrays[name] for name in NAMES}
-        return Divided(splits, fitted, Targets(fitted, arrays["numbers"], labels), settled=stored["settled"])
+        return Divided(splits, fitted, Targets(fitted, arrays["numbers"], labels), arrays["marks"], settled=stored["settled"])
 
 
 def divide(
@@ -167,7 +173,8 @@ def divide(
     _note_shared(table, found.marks[splits["train"]], found.marks[splits["test"]])
     used = np.sort(np.concatenate([splits[name] for name in NAMES]))
     result = {name: found.rows[splits[name]] for name in NAMES}
-    return Divided(result, fitted, Targets(fitted, found.rows[used].astype(np.int32), found.labels.take(used)), decisions)
+    targets = Targets(fitted, found.rows[used].astype(np.int32), found.labels.take(used))
+    return Divided(result, fitted, targets, found.marks[used], decisions)
 
 
 def _known(table: Table, found: Audited, where: Rows, fitted: Task, bad: BadRows) -> npt.NDArray[np.bool_]:

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
 
+import numpy as np
+
 from tunesmith.core import bundle as bundles
 from tunesmith.core import run as runs
-from tunesmith.core.contracts import Check, Metrics, Prediction, Row, Task
+from tunesmith.core.contracts import Check, Metrics, Prediction, Row, ScoreTable, Task
 from tunesmith.core.model import Model
 from tunesmith.core.run import Run
 from tunesmith.data.prepare import Divided, Read
 from tunesmith.data.ready import AnyRows
-from tunesmith.data.split import Rows
+from tunesmith.data.split import Rows, moment
 from tunesmith.evaluate import checks as proofs
 from tunesmith.evaluate import streaming
 from tunesmith.launch import training
@@ -23,6 +25,7 @@ from tunesmith.launch.estimate import peak_memory
 from tunesmith.launch.resolve import Parts
 
 RELOAD_ROWS = 32
+ACCUMULATED_ROWS = 16
 
 
 def _rows(rows: AnyRows, numbers: Any) -> Iterator[tuple[int, Row]]:
@@ -105,15 +108,95 @@ def _public(source: str) -> str:
     return Path(source).name if Path(source).is_dir() else source
 
 
-def checks(run: Run, trained: training.Trained, shown: Sequence[tuple[Row, Any]], scores: Any, constant: Any, task: Task) -> list[Check]:
-    """All that the run proves about itself."""
+@dataclass(frozen=True)
+class Tested:
+    """What came of the test split.
+
+    Attributes:
+        scores: of the split.
+        tables: its scores that are more than one number.
+        constant: scores of the best constant prediction.
+        shown: the first rows as the user has them, with their predictions.
+    """
+
+    scores: dict[str, Any]
+    tables: list[ScoreTable]
+    constant: dict[str, Any]
+    shown: Sequence[tuple[Row, Prediction]]
+
+
+def checks(run: Run, parts: Parts, trained: training.Trained, was: Read, divided: Divided, tested: Tested, task: Task) -> list[Check]:
+    """All that the run proves about itself.
+
+    Args:
+        run: its bundle and predictions are written.
+        parts: what was trained, with the task as it was trained.
+        trained: the model whose best weights are in it.
+        was: what was read.
+        divided: the rows as they were divided.
+        tested: what came of the test split.
+        task: as the bundle holds it, calibrated where it can be.
+    """
+    rows = [row for row, _ in tested.shown]
     return [
-        proofs.weights_moved(trained.before, trained.after, trained.names, trained.may_rest),
-        proofs.loss_and_gradient(trained.progress),
-        proofs.head_saved(trained.model, run.bundle, trained.before),
-        proofs.reloaded(run.bundle, [row for row, _ in shown], [prediction for _, prediction in shown]),
-        proofs.better_than_constant(scores, constant, next(iter(task.directions().items()))),
+        *_training_checks(run, parts, trained, was, divided),
+        *_prediction_checks(run, parts, trained.model, was, divided, rows, task),
+        proofs.reloaded(run.bundle, rows, [prediction for _, prediction in tested.shown]),
+        proofs.scores_finite(
+            {"test": tested.scores, "validation": trained.validation, "constant": tested.constant},
+            tested.tables,
+            run.predictions,
+            divided.splits["test"],
+        ),
+        proofs.better_than_constant(tested.scores, tested.constant, next(iter(task.directions().items()))),
     ]
+
+
+def _training_checks(run: Run, parts: Parts, trained: training.Trained, was: Read, divided: Divided) -> list[Check]:
+    model, numbers = trained.model, divided.splits["train"][:ACCUMULATED_ROWS].tolist()
+    rows = _as_given(was, model, numbers)
+    some = list(zip(rows, map(divided.targets.__getitem__, numbers), strict=True))[: proofs.affordable(model, rows)]
+    return [
+        proofs.weights_moved(trained.before, trained.after, trained.names, trained.may_rest, model.added()),
+        proofs.loss_and_gradient(trained.progress),
+        proofs.loss_independent_of_accumulation(model, parts.task, some),
+        _division_check(parts, was, divided),
+        proofs.head_saved(model, run.bundle, trained.before),
+    ]
+
+
+def _division_check(parts: Parts, was: Read, divided: Divided) -> Check:
+    recipe, table = parts.recipe.data, was.table
+    marks = {name: divided.marks_of(name) for name in divided.splits}
+    groups = times = None
+    if recipe.group:
+        codes = table.ranks(recipe.group)
+        groups = {name: codes[numbers] for name, numbers in divided.splits.items()}
+    if column := recipe.time:
+        times = {
+            name: np.fromiter((moment(row[column], column) for row in table.rows(numbers, [column])), np.float64, len(numbers))
+            for name, numbers in divided.splits.items()
+        }
+    return proofs.no_test_row_in_training(divided.splits, marks, table.origin, groups, times)
+
+
+def _prediction_checks(run: Run, parts: Parts, model: Model, was: Read, divided: Divided, rows: list[Row], task: Task) -> list[Check]:
+    """Checks on the first test rows, of which the outputs are computed once for all of them."""
+    count = proofs.affordable(model, rows)
+    some, numbers = rows[:count], divided.splits["test"][:count].tolist()
+    outputs = proofs.outputs_of(model, some)
+    truth, raws = [divided.targets[number] for number in numbers], [task.raw(was.table[number]) for number in numbers]
+    return [
+        proofs.metrics_independent_of_batch_size(model, some, outputs),
+        proofs.merged_equals_adapted(model, parts.adapter, some, outputs),
+        proofs.labels_in_order(run.bundle, task, outputs, truth, raws),
+        proofs.calibration_kept_predictions(parts.task, task, outputs),
+    ]
+
+
+def _as_given(was: Read, model: Model, numbers: Sequence[int]) -> list[Row]:
+    """Inputs of rows as the user has them, so that a check decodes pictures itself."""
+    return [{column: raw.get(column) for column in model.backbone.columns} for raw in map(was.table.__getitem__, numbers)]
 
 
 def cost(trained: training.Trained, features_seconds: float, seconds: float) -> dict[str, Any]:

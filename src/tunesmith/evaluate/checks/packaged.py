@@ -1,7 +1,4 @@
-"""What a finished run proves about itself. Each check is `passed`, `failed`, or `not_applicable` with the reason.
-
-A check compares what happened with what must hold; it never repairs anything.
-"""
+"""Whether the bundle is the model that was trained: its head, its labels, and what a fresh process makes of it."""
 
 from __future__ import annotations
 
@@ -17,43 +14,13 @@ from typing import Any
 import torch
 
 from tunesmith.core import bundle as bundles
-from tunesmith.core.contracts import Check, Prediction, Row
-from tunesmith.core.errors import BundleError, require
-from tunesmith.core.fitting import Progress
+from tunesmith.core import registry
+from tunesmith.core.arrays import Floats
+from tunesmith.core.contracts import Check, Prediction, Row, Task
+from tunesmith.core.errors import BundleError, RowError, TunesmithError, require
+from tunesmith.core.files import read_json
 from tunesmith.core.model import Model
-
-TOLERANCE = 1e-3
-
-
-def check(name: str, passed: bool, detail: str) -> Check:
-    """A check that applies."""
-    return Check(name, "passed" if passed else "failed", detail)
-
-
-def weights_moved(before: Mapping[str, int], after: Mapping[str, int], trainable: set[str], may_rest: set[str] | None = None) -> Check:
-    """Trainable weights moved, frozen ones did not.
-
-    Args:
-        before, after: checksums of all parameters before the first and after the last step.
-        trainable: names of those that should move.
-        may_rest: those of them that the method itself may leave as they were.
-    """
-    still = sorted(name for name in trainable - (may_rest or set()) if before[name] == after[name])
-    moved = sorted(name for name in before if name not in trainable and before[name] != after[name])
-    if still:
-        detail = f"{len(still)} of {len(trainable)} trainable tensors did not move, for example {still[0]}"
-    elif moved:
-        detail = f"{len(moved)} frozen tensors moved, for example {moved[0]}"
-    else:
-        detail = f"{len(trainable)} trainable tensors moved, {len(before) - len(trainable)} frozen ones did not"
-    return check("weights_moved", bool(trainable) and not still and not moved, detail)
-
-
-def loss_and_gradient(progress: Progress) -> Check:
-    """The loss was finite throughout, and gradients were not zero."""
-    finite = progress.first_loss is not None and math.isfinite(progress.first_loss)
-    detail = f"{progress.step} steps, first loss {progress.first_loss or math.nan:.4g}, largest gradient norm {progress.largest_norm:.3g}"
-    return check("loss_finite_gradient_nonzero", finite and progress.largest_norm > 0, detail)
+from tunesmith.evaluate.checks._made import TOLERANCE, answer, check, named, not_applicable
 
 
 def head_saved(model: Model, bundle: Path, before: Mapping[str, int]) -> Check:
@@ -76,6 +43,50 @@ def head_saved(model: Model, bundle: Path, before: Mapping[str, int]) -> Check:
     same = [n for n in now if n.startswith("head.") and now[n] == before.get(n)]
     detail = f"{len(own)} tensors" if not same else f"{same[0]} is what it was before training"
     return check("head_saved", not same, detail)
+
+
+def labels_in_order(bundle: Path, task: Task, outputs: Floats, truth: Sequence[Any], raws: Sequence[Any]) -> Check:
+    """The bundle's label map is the one that was trained with, and the one of the table.
+
+    It numbers the table's own labels as training did, and where the model is right, the bundle says the table's own label.
+
+    Args:
+        bundle: its folder.
+        task: as the model is scored with.
+        outputs: (rows, outputs) of the model in memory for some test rows.
+        truth: (rows,) their targets as training numbered them.
+        raws: (rows,) their labels as the table has them, by `Task.raw`.
+    """
+    name = "labels_in_order"
+    if not task.labels():
+        return not_applicable(name, "numbers have no labels")
+    try:
+        about = read_json(bundle / "bundle.json")["task"]
+        stored: Task = registry.create("tasks", about["name"], about["settings"])
+    except (OSError, ValueError, KeyError, TunesmithError) as error:
+        return check(name, False, f"the bundle's labels cannot be read: {error}")
+    if stored.labels() != task.labels():
+        place = next((i for i, pair in enumerate(zip(stored.labels(), task.labels(), strict=False)) if pair[0] != pair[1]), -1)
+        told = f"class {place} is {stored.labels()[place]!r} in the bundle and {task.labels()[place]!r} in training" if place >= 0 else ""
+        return check(name, False, told or f"the bundle has {len(stored.labels())} labels, training {len(task.labels())}")
+    for raw, target in zip(raws, truth, strict=True):
+        if _numbered(stored, raw) != target:
+            return check(name, False, f"the table's label {raw!r} is {_numbered(stored, raw)} in the bundle and was {target} in training")
+    right = [named(task.shown(target)) == answer(said) for target, said in zip(truth, task.decode(outputs), strict=True)]
+    said = [answer(prediction) for prediction in stored.decode(outputs)]
+    other = [place for place, raw in enumerate(raws) if right[place] and said[place] != named(raw)]
+    if other:
+        return check(name, False, f"where the model is right, the bundle says {said[other[0]]!r} of a row labelled {raws[other[0]]!r}")
+    return check(
+        name, True, f"{len(task.labels())} labels; the bundle says the table's own in all {sum(right)} of {len(raws)} rows that are right"
+    )
+
+
+def _numbered(task: Task, raw: Any) -> Any:
+    try:
+        return task.target(raw)
+    except RowError:
+        return "unknown"
 
 
 def differences(first: Any, second: Any) -> float:
@@ -143,12 +154,3 @@ def _tied(given: dict[str, Any], wanted: dict[str, Any]) -> float:
     """Difference of two predictions, forgiving a label that changed because two probabilities tie."""
     numbers = differences(given.get("probabilities", {}), wanted.get("probabilities", {}))
     return numbers if "probabilities" in wanted and numbers <= TOLERANCE else differences(given, wanted)
-
-
-def better_than_constant(scores: Mapping[str, Any], constant: Mapping[str, Any], monitor: tuple[str, str]) -> Check:
-    """The model scores better than the best constant prediction, by more than one row of the test split could make."""
-    name, direction = monitor
-    own, other = float(scores[name]), float(constant[name])
-    margin = 1 / float(scores["rows"])
-    better = own > other + margin if direction == "max" else own < other * (1 - margin)
-    return check("better_than_constant", better, f"test {name} {own:.4f}, constant prediction {other:.4f} (margin {margin:.2g})")
