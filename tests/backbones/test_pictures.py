@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from tunesmith.backbones._pictures import square
-from tunesmith.core.pictures import read_picture
 from tunesmith.core.errors import RowError
+from tunesmith.core.pictures import read_picture
 
 
 def _bytes(picture: Any, format: str = "PNG", **options: Any) -> bytes:

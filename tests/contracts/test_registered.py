@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tunesmith.core import contracts, fitting, registry
+from tunesmith.core import contracts, fitting, outcomes, registry
 from tunesmith.core.errors import RecipeError, UnknownNameError
 
 BASES: dict[str, type[Any]] = {
@@ -18,6 +18,7 @@ BASES: dict[str, type[Any]] = {
     "optimizers": fitting.OptimizerSpec,
     "schedules": fitting.Schedule,
     "trackers": fitting.Callback,
+    "baselines": outcomes.Baseline,
 }
 EVERY = [(room, name) for room in registry.ROOMS for name in registry.entries(room)]
 
