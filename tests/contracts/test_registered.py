@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tunesmith.core import contracts, findings, fitting, registry
+from tunesmith.core import contracts, findings, fitting, outcomes, registry
 from tunesmith.core.errors import RecipeError, UnknownNameError
 
 BASES: dict[str, type[Any]] = {
@@ -19,6 +19,7 @@ BASES: dict[str, type[Any]] = {
     "schedules": fitting.Schedule,
     "trackers": fitting.Callback,
     "inspections": findings.Inspection,
+    "baselines": outcomes.Baseline,
 }
 EVERY = [(room, name) for room in registry.ROOMS for name in registry.entries(room)]
 

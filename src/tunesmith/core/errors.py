@@ -102,6 +102,8 @@ _EXTRA_OF = {
     "accelerate": "train",
     "peft": "train",
     "sklearn": "train",
+    "scipy": "train",
+    "threadpoolctl": "train",
     "pyarrow": "train",
     "pandas": "train",
     "matplotlib": "train",

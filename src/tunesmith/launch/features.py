@@ -1,6 +1,6 @@
 """Features of all rows of a run as arrays: what is judged, compared or searched by features reads them here.
 
-    recipe, rows --launch/local.py--> Ready --remembering: the shared cache--> {"train": Pooled, ...}
+    network as it came, rows --launch/remembering.py: the shared cache--> {"train": Pooled, ...}
 
 Features that another run has computed are read, those that are missing are computed and kept for later runs. The network is frozen as it
 is, whatever the recipe's adapter would change, and no row is augmented.
@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,15 +18,21 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
+from tunesmith.core import registry
 from tunesmith.core.errors import UsageError
+from tunesmith.core.model import Model
 from tunesmith.core.run import Run
+from tunesmith.core.spending import Meter, Spent
 from tunesmith.data.prepare import Divided
+from tunesmith.data.ready import AnyRows
 from tunesmith.data.split import NAMES
 from tunesmith.engine.frozen import Frozen
 from tunesmith.launch import local, pictures, planning
 from tunesmith.launch.remembering import remembering, stand_in
-from tunesmith.recipe import Choice, Recipe
+from tunesmith.launch.resolve import Parts
+from tunesmith.recipe import Recipe
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,11 +56,54 @@ class RunFeatures:
 
     Attributes:
         splits: by the names train, validation and test.
-        seconds: that the features took; few where an earlier run has computed them.
+        spent: what they cost; little where an earlier run has computed them.
     """
 
-    splits: dict[str, Pooled]
-    seconds: float
+    splits: Mapping[str, Pooled]
+    spent: Spent
+
+
+def of(work: Path, parts: Parts, model: Model, rows: AnyRows, divided: Divided, device: torch.device) -> RunFeatures | None:
+    """Features of the rows of a division, by a network that no adapter has changed.
+
+    Args:
+        work: folder of the run, where the arrays are put.
+        parts: with a recipe without gaps.
+        model: as `training.opened` gives it, on its device.
+        rows: the rows.
+        divided: which of them.
+        device: where the model is.
+
+    Returns:
+        None where they have no room in the cache, or differ each time they are computed; why was told.
+    """
+    training = dataclasses.replace(parts.recipe.training, augment=False)
+    recipe = dataclasses.replace(parts.recipe, training=training)
+    parts = dataclasses.replace(parts, adapter=registry.create("adapters", "head", {}), recipe=recipe)
+    with Meter() as meter, _nothing_trains(model):
+        found = stand_in(work, parts, model, rows, divided, device)
+        with remembering(parts, model, rows, divided, device, found):
+            backbone = model.backbone
+            if not isinstance(backbone, Frozen):
+                return None
+            splits = {
+                name: Pooled(numbers, backbone.pooled(rows.rows(numbers), work / f"{name}.bin"), targets(divided, numbers))
+                for name, numbers in divided.splits.items()
+            }
+    return RunFeatures(splits, meter.spent)
+
+
+@contextmanager
+def _nothing_trains(model: Model) -> Iterator[None]:
+    """The network's weights are frozen within the context."""
+    before = [(parameter, parameter.requires_grad) for parameter in model.network.parameters()]
+    for parameter, _ in before:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter, trains in before:
+            parameter.requires_grad_(trains)
 
 
 @contextmanager
@@ -74,31 +122,22 @@ def pooled(recipe: Recipe, data: Any = None, splits: tuple[str, ...] = NAMES) ->
         >>> with pooled(recipe) as found:  # doctest: +SKIP
         ...     near = found.splits["train"].values @ found.splits["test"].values.T  # (train rows, test rows)
     """
-    training = dataclasses.replace(recipe.training, augment=False)
-    recipe = dataclasses.replace(recipe, adapter=Choice("head"), training=training)
     local.prepare_process(recipe.seed)
     with tempfile.TemporaryDirectory(prefix="tunesmith-") as folder:
         run = Run(Path(folder))
         ready = local.prepared(recipe, data if data is not None else recipe.data.path, run)
+        model = local.opened(run, ready)
         rows = pictures.rows_of(run, ready.parts, ready.was.table)
         device = planning.processes().device
-        ready.model.to(device)
-        began = time.perf_counter()
-        remembers = stand_in(run.work, ready.parts, ready.model, rows, ready.divided, device)
-        with remembering(ready.parts, ready.model, rows, ready.divided, device, remembers):
-            backbone = ready.model.backbone
-            if not isinstance(backbone, Frozen):
-                raise UsageError(
-                    f"the features of {recipe.backbone.name} cannot be kept, for the reason above; allow more by --cache-gb, "
-                    "or use fewer rows with --limit"
-                )
-            found = {
-                name: Pooled(numbers, backbone.pooled(rows.rows(numbers), run.work / f"{name}.bin"), _targets(ready.divided, numbers))
-                for name, numbers in ready.divided.splits.items()
-                if name in splits
-            }
-        yield RunFeatures(found, time.perf_counter() - began)
+        found = of(run.work, ready.parts, model.to(device), rows, ready.divided, device)
+        if found is None:
+            raise UsageError(
+                f"the features of {recipe.backbone.name} cannot be kept, for the reason above; allow more by --cache-gb, "
+                "or use fewer rows with --limit"
+            )
+        yield dataclasses.replace(found, splits={name: found.splits[name] for name in splits})
 
 
-def _targets(divided: Divided, numbers: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+def targets(divided: Divided, numbers: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+    """(n,) class numbers or numbers, or (n, labels) of 0 and 1: the targets of these rows."""
     return np.asarray([divided.targets[int(number)] for number in numbers])

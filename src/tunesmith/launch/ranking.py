@@ -66,4 +66,4 @@ def _judged(recipe: Recipe, name: str, data: Any) -> Ranked:
         if np.issubdtype(train.targets.dtype, np.integer):
             voted = nearest_neighbours(train.values, train.targets, validation.values, NEIGHBOURS)
             accuracy = float((voted == validation.targets).mean())
-        return Ranked(name, logme(train.values, train.targets), accuracy, train.values.shape[1], found.seconds)
+        return Ranked(name, logme(train.values, train.targets), accuracy, train.values.shape[1], found.spent.seconds)
