@@ -51,7 +51,7 @@ class Meter(AbstractContextManager["Meter"]):
         self.energy, self.peak = Energy(gpus), Peak()
 
     def __enter__(self) -> Meter:
-        self._began = time.perf_counter()
+        self.began = time.perf_counter()
         self.energy.__enter__()
         self.peak.__enter__()
         return self
@@ -60,4 +60,4 @@ class Meter(AbstractContextManager["Meter"]):
         self.peak.__exit__(*error)
         self.energy.__exit__(*error)
         used = self.energy.used
-        self.spent = Spent(time.perf_counter() - self._began, self.peak.bytes, used.watt_hours, used.source)
+        self.spent = Spent(time.perf_counter() - self.began, self.peak.bytes, used.watt_hours, used.source)

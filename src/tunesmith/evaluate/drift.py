@@ -7,7 +7,8 @@ sees them, and near 0 where they have nothing in common; the drift is 1 minus it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,10 @@ class Drift:
     drift: float
     cosine: float
     rows: int
+
+    def plain(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return asdict(self)
 
 
 def drift(before: Floats, after: Floats) -> Drift:

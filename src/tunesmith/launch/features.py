@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,14 +23,14 @@ import torch
 
 from tunesmith.core import registry
 from tunesmith.core.errors import UsageError
-from tunesmith.core.model import Model
+from tunesmith.core.model import Model, to_device
 from tunesmith.core.run import Run
 from tunesmith.core.spending import Meter, Spent
 from tunesmith.data.prepare import Divided
 from tunesmith.data.ready import AnyRows
 from tunesmith.data.split import NAMES
 from tunesmith.engine.frozen import Frozen
-from tunesmith.launch import local, pictures, planning
+from tunesmith.launch import planning, preparing
 from tunesmith.launch.remembering import remembering, stand_in
 from tunesmith.launch.resolve import Parts
 from tunesmith.recipe import Recipe
@@ -122,14 +123,12 @@ def pooled(recipe: Recipe, data: Any = None, splits: tuple[str, ...] = NAMES) ->
         >>> with pooled(recipe) as found:  # doctest: +SKIP
         ...     near = found.splits["train"].values @ found.splits["test"].values.T  # (train rows, test rows)
     """
-    local.prepare_process(recipe.seed)
+    preparing.prepare_process(recipe.seed)
     with tempfile.TemporaryDirectory(prefix="tunesmith-") as folder:
         run = Run(Path(folder))
-        ready = local.prepared(recipe, data if data is not None else recipe.data.path, run)
-        model = local.opened(run, ready)
-        rows = pictures.rows_of(run, ready.parts, ready.was.table)
+        ready = preparing.prepared(recipe, data if data is not None else recipe.data.path, run)
         device = planning.processes().device
-        found = of(run.work, ready.parts, model.to(device), rows, ready.divided, device)
+        found = of(run.work, ready.parts, preparing.opened(ready).to(device), ready.rows, ready.divided, device)
         if found is None:
             raise UsageError(
                 f"the features of {recipe.backbone.name} cannot be kept, for the reason above; allow more by --cache-gb, "
@@ -141,3 +140,13 @@ def pooled(recipe: Recipe, data: Any = None, splits: tuple[str, ...] = NAMES) ->
 def targets(divided: Divided, numbers: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
     """(n,) class numbers or numbers, or (n, labels) of 0 and 1: the targets of these rows."""
     return np.asarray([divided.targets[int(number)] for number in numbers])
+
+
+def seconds_a_row(model: Model, rows: AnyRows, numbers: npt.NDArray[np.int64], device: torch.device) -> float:
+    """What the features of a row take, judged by these rows."""
+    some = list(rows.rows(numbers))
+    model.eval()
+    began = time.perf_counter()
+    with torch.inference_mode():
+        model.features({"inputs": to_device(model.backbone.collate([model.backbone.encode(row) for row in some]), device)})
+    return (time.perf_counter() - began) / len(some)

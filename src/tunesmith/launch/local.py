@@ -3,7 +3,7 @@
 Of several processes the first prepares the rows, writes everything and reports; the others read what it prepared, train their share of
 each batch, and leave.
 
-    read -> infer -> resolve -> divide -> train -> evaluate -> bundle -> check -> report
+    prepare -> inspect -> try cheap ways -> train -> calibrate -> evaluate -> judge -> bundle -> check -> report
 
 Until training begins nothing is lost by starting anew; from then on `--resume` goes on at the last checkpoint. What follows training
 is done again after an interruption: it is short, and each of its files appears whole or not at all.
@@ -12,7 +12,6 @@ is done again after an interruption: it is short, and each of its files appears 
 from __future__ import annotations
 
 import dataclasses
-import random
 import shutil
 import tempfile
 import time
@@ -26,17 +25,15 @@ from tunesmith.core import bundle as bundles
 from tunesmith.core import registry
 from tunesmith.core import run as runs
 from tunesmith.core.contracts import Check
-from tunesmith.core.errors import UsageError, require
-from tunesmith.core.files import read_json, write_json, write_text
+from tunesmith.core.errors import UsageError
+from tunesmith.core.files import read_json, write_json
 from tunesmith.core.model import Model
 from tunesmith.core.run import Run
-from tunesmith.data import prepare
-from tunesmith.data.infer import infer
-from tunesmith.data.prepare import Divided, Read
-from tunesmith.launch import console, outcome, pictures, planning, training
+from tunesmith.core.spending import Meter
+from tunesmith.launch import console, evidence, judging, outcome, planning, training
 from tunesmith.launch.estimate import Estimate
+from tunesmith.launch.preparing import Ready, opened, prepare_process, prepared, restored, store
 from tunesmith.launch.remembering import remembering
-from tunesmith.launch.resolve import Parts, resolve
 from tunesmith.recipe import Recipe
 
 
@@ -99,14 +96,17 @@ def launch(recipe: Recipe, data: Any = None) -> Result | None:
     run = runs.new(recipe.out, name)
     try:
         ready = prepared(recipe, source, run)
+        model = opened(ready)
+        evidence.gathered(run, ready, model, deadline).save(run.work)
+        training.adapted(ready.parts, model)
         if data is not None:
             ready.parts.recipe.data.path = []
-        _store(run, ready)
+        store(run, ready)
     except BaseException:
         _remove_if_empty(run)
         raise
     processes.wait_for_everyone()
-    return _run(run, ready, None, deadline)
+    return _run(run, ready, model, None, deadline)
 
 
 def estimate(recipe: Recipe, data: Any = None) -> Estimate:
@@ -120,58 +120,8 @@ def estimate(recipe: Recipe, data: Any = None) -> Estimate:
     with tempfile.TemporaryDirectory(prefix="tunesmith-") as folder:
         run = Run(Path(folder))
         ready = prepared(recipe, data if data is not None else recipe.data.path, run)
-        rows = pictures.rows_of(run, ready.parts, ready.was.table)
-        return planning.plan(ready.parts, ready.model, rows, ready.divided, run.work).expected
-
-
-@dataclass
-class Ready:
-    """A recipe without gaps, its rows and its model, before anything is trained."""
-
-    parts: Parts
-    model: Model
-    was: Read
-    divided: Divided
-    split_column: str | None
-
-
-def prepared(recipe: Recipe, source: Any, run: Run) -> Ready:
-    """Read, understand and divide the data, and build the model.
-
-    Args:
-        recipe: what is wanted; gaps are filled.
-        source: what the user brought.
-        run: whose folder is given the rows.
-    """
-    was = prepare.read(recipe.data, source, run.work / "rows.arrow")
-    console.say(f"data: {was.described}: {len(was.table)} rows")
-    columns = infer(was.table, recipe.data, recipe.task.name)
-    was.table.path_columns = [name for name in columns.inputs if columns.kinds[name] == "image"]
-    parts = resolve(recipe, columns)
-    console.decisions([*columns.decisions, *parts.decisions])
-    kept = pictures.kept(parts, was.table)
-    divided = prepare.divide(was, columns.split, recipe.data, parts.task, parts.backbone, recipe.seed, kept)
-    console.decisions(divided.decisions)
-    parts = dataclasses.replace(parts, task=divided.task)
-    model = training.build(parts)
-    pictures.stored(run, kept)
-    training.check_features(model, pictures.rows_of(run, parts, was.table), divided)
-    return Ready(parts, model, was, divided, columns.split)
-
-
-def _check_processes(recipe: Recipe, processes: int) -> None:
-    """Refuse what only one process can do, in all of them and before any work.
-
-    Raises:
-        UsageError: with what to do instead.
-    """
-    if processes == 1:
-        return
-    if recipe.training.time_limit is not None:
-        raise UsageError("--time-limit works in one process: several would not agree on when to stop")
-    name = recipe.adapter.name
-    if name is not None and registry.create("adapters", name, recipe.adapter.options).penalties() is not None:
-        raise UsageError(f"--adapter {name} is fitted in one process; start it without torchrun")
+        model = training.adapted(ready.parts, opened(ready))
+        return planning.plan(ready.parts, model, ready.rows, ready.divided, run.work).expected
 
 
 def _deadline(recipe: Recipe) -> float | None:
@@ -211,87 +161,78 @@ def _go_on(run: Run) -> Result | None:
     deadline = _deadline(recipe)
     prepare_process(recipe.seed)
     _check_processes(recipe, planning.processes().num_processes)
-    was, split_column = _restored(run)
-    columns = dataclasses.replace(infer(was.table, recipe.data, recipe.task.name), split=split_column)
-    parts = resolve(recipe, columns)
-    divided = prepare.restored_division(run.work, parts.task.name)
-    parts = dataclasses.replace(parts, task=divided.task)
-    model = training.build(parts)
+    ready = restored(run, recipe)
+    model = training.adapted(ready.parts, training.opened(ready.parts))
     from tunesmith.engine.checkpoints import latest
 
     found = latest(run.checkpoints)
     console.say(f"resuming {run.folder} " + (f"from {found.name}" if found else "from the start: no checkpoint had been written"))
-    return _run(run, Ready(parts, model, was, divided, split_column), found, deadline)
+    return _run(run, ready, model, found, deadline)
 
 
-def prepare_process(seed: int) -> None:
-    """Seed everything."""
-    import numpy as np
+def _check_processes(recipe: Recipe, processes: int) -> None:
+    """Refuse what only one process can do, in all of them and before any work.
 
-    torch: Any = require("torch", "training")
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
-
-
-def _store(run: Run, ready: Ready) -> None:
-    """Write what a resumed run needs, recipe last: its presence says that there is something to resume."""
-    write_json(run.work / "data.json", {**prepare.facts(ready.was), "split_column": ready.split_column})
-    prepare.store_division(ready.divided, run.work)
-    write_json(run.folder / "environment.json", runs.environment())
-    write_text(run.recipe, recipes.to_yaml(dataclasses.replace(ready.parts.recipe, out=None)))
+    Raises:
+        UsageError: with what to do instead.
+    """
+    if processes == 1:
+        return
+    if recipe.training.time_limit is not None:
+        raise UsageError("--time-limit works in one process: several would not agree on when to stop")
+    name = recipe.adapter.name
+    if name is not None and registry.create("adapters", name, recipe.adapter.options).penalties() is not None:
+        raise UsageError(f"--adapter {name} is fitted in one process; start it without torchrun")
 
 
-def _restored(run: Run) -> tuple[Read, str | None]:
-    stored = read_json(run.work / "data.json")
-    return prepare.restored(run.work / "rows.arrow", stored), stored["split_column"]
-
-
-def _run(run: Run, ready: Ready, checkpoint: Path | None, deadline: float | None) -> Result | None:
+def _run(run: Run, ready: Ready, model: Model, checkpoint: Path | None, deadline: float | None) -> Result | None:
     started = time.perf_counter()
-    parts, was, divided = ready.parts, ready.was, ready.divided
+    parts, was, divided, rows = ready.parts, ready.was, ready.divided, ready.rows
     main = planning.processes().is_main_process
+    known = evidence.restored(run.work)
     if was.bad.total:
         if main:
             was.bad.write(run.bad_rows)
         console.say(f"warning: {was.bad.summary()} (all of them: {run.bad_rows})")
     for note in was.table.notes:
         console.say(f"note: {note}")
-    rows = pictures.rows_of(run, parts, was.table)
-    planned = training.settled(run, parts, ready.model, rows, divided, deadline)
-    test = parts.task.metrics()
-    began = time.perf_counter()
-    with remembering(parts, ready.model, rows, divided, planned.bench.device, planned.stand_in):
-        features_seconds = time.perf_counter() - began
-        trained = training.train(run, parts, ready.model, rows, divided, planned, checkpoint)
+    planned = training.settled(run, parts, model, rows, divided, deadline)
+    with Meter() as meter, remembering(parts, model, rows, divided, planned.bench.device, planned.stand_in):
+        features_seconds = time.perf_counter() - meter.began
+        trained = training.train(run, parts, model, rows, divided, planned, checkpoint)
         if not main:
             return None
         console.say("evaluating on the test split")
-        shown = outcome.predict_split(run, trained.model, parts.task, was, rows, divided, test)
-    scores = test.compute()
-    constant = outcome.constant(parts.task, divided)
-    samples = outcome.samples(trained.model, parts.task)
+        task = outcome.calibrated(model, parts.task, rows, divided)
+        test = task.metrics()
+        predicted = outcome.predict_split(run, model, task, was, rows, divided, test)
+    judging_began = time.perf_counter()
+    judged = judging.judged(run, ready, trained, task, predicted, known, meter.spent)
+    known.seconds["judging"] = time.perf_counter() - judging_began
+    tested = outcome.Tested(test.compute(), test.tables(), outcome.constant(task, divided), predicted.first)
+    samples = outcome.samples(model, task)
     about = outcome.about(parts)
     from tunesmith.report import files
 
-    text = files.card(name=f"{parts.task.name} with {about['backbone']}", about=about, test=scores, classes=parts.task.labels())
-    bundles.save(run.bundle, model=trained.model, task=parts.task, adapter=parts.adapter, about=about, card=text, samples=samples)
+    text = files.card(name=f"{task.name} with {about['backbone']}", about=about, test=tested.scores, classes=task.labels())
+    bundles.save(run.bundle, model=model, task=task, adapter=parts.adapter, about=about, card=text, samples=samples)
     console.say("checking the bundle in a fresh process")
     with ThreadPoolExecutor(1) as pool:  # the check waits for a process of its own, while the report is drawn in this one
-        tested = outcome.Tested(scores, test.tables(), constant, shown)
-        checking = pool.submit(outcome.checks, run, parts, trained, was, divided, tested, parts.task)
+        checking = pool.submit(outcome.checks, run, parts, trained, was, divided, tested, task)
         report = files.write(run.report, test, trained.progress.history, run.log, trained.monitor[0])
         checks = checking.result()
     metrics = {
-        "test": scores,
+        "test": tested.scores,
+        "unscored": test.notes(),
         "validation": trained.validation,
-        "constant": constant,
+        "constant": tested.constant,
+        **judged,
         "checks": [dataclasses.asdict(check) for check in checks],
         "expected": dataclasses.asdict(planned.expected),
         "tuning": planned.tuning.plain(),
-        "cost": outcome.cost(trained, features_seconds, time.perf_counter() - started),
-        "data": {**{name: len(rows) for name, rows in divided.splits.items()}, "bad_rows": was.bad.total, "notes": was.table.notes},
-        "backbone": trained.model.backbone.origin(),
+        "cost": outcome.cost(trained, features_seconds, time.perf_counter() - started) | outcome.proving(known, meter.spent),
+        "data": {**{name: len(numbers) for name, numbers in divided.splits.items()}, "bad_rows": was.bad.total, "notes": was.table.notes},
+        "backbone": model.backbone.origin(),
         "report": [path.name for path in report],
     }
     write_json(run.metrics, metrics)

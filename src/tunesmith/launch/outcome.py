@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 import dataclasses
+import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
+import numpy.typing as npt
 
 from tunesmith.core import bundle as bundles
 from tunesmith.core import run as runs
 from tunesmith.core.contracts import Check, Metrics, Prediction, Row, ScoreTable, Task
+from tunesmith.core.files import atomic
 from tunesmith.core.model import Model
+from tunesmith.core.outcomes import Outcome, Statistic
+from tunesmith.core.pictures import read_picture
 from tunesmith.core.run import Run
+from tunesmith.core.spending import Spent
 from tunesmith.data.prepare import Divided, Read
 from tunesmith.data.ready import AnyRows
 from tunesmith.data.split import Rows, moment
 from tunesmith.evaluate import checks as proofs
-from tunesmith.evaluate import streaming
-from tunesmith.launch import training
+from tunesmith.evaluate import slices, streaming
+from tunesmith.launch import features, training
 from tunesmith.launch.estimate import peak_memory
+from tunesmith.launch.evidence import Evidence
 from tunesmith.launch.resolve import Parts
 
 RELOAD_ROWS = 32
+MISTAKES = 12
+SHOWN = 400
+"""Characters of a text that are shown."""
+
+THUMBNAIL = 192
 ACCUMULATED_ROWS = 16
 
 
@@ -32,20 +44,136 @@ def _rows(rows: AnyRows, numbers: Any) -> Iterator[tuple[int, Row]]:
     yield from zip(map(int, numbers), rows.rows(numbers), strict=True)
 
 
-def predict_split(
-    run: Run, model: Model, task: Task, was: Read, rows: AnyRows, divided: Divided, metrics: Metrics
-) -> list[tuple[Row, Any]]:
-    """Predict the test split into predictions.parquet; gives the first rows with their predictions."""
-    first: list[tuple[Row, Any]] = []
-    predicted = streaming.predict(model, task, _rows(rows, divided.splits["test"]))
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """What came of predicting the test split.
+
+    Attributes:
+        outcome: outputs and truth of all rows.
+        first: the first rows as the user has them, with their predictions.
+        mistakes: the surest wrong predictions, or the largest errors, the worst first: (row number, target, prediction, how bad).
+    """
+
+    outcome: Outcome
+    first: Sequence[tuple[Row, Prediction]]
+    mistakes: Sequence[tuple[int, Any, Prediction, float]]
+
+
+def predict_split(run: Run, model: Model, task: Task, was: Read, rows: AnyRows, divided: Divided, metrics: Metrics) -> Predicted:
+    """Predict the test split into predictions.parquet."""
+    numbers = divided.splits["test"]
+    first: list[tuple[Row, Prediction]] = []
+    worst: list[tuple[float, int, Any, Prediction]] = []
+    found: npt.NDArray[np.float32] | None = None
+    done = 0
     with streaming.PredictionFile(run.predictions) as file:
-        for number, _, prediction in streaming.score(metrics, predicted, divided.targets.__getitem__):
-            place, where = was.table.origin(number)
-            file.write({"row": number, "file": place, "where": where, "target": task.shown(divided.targets[number]), **prediction})
-            if len(first) < RELOAD_ROWS:
-                raw = was.table[number]  # the check decodes pictures itself
-                first.append(({c: raw.get(c) for c in model.backbone.columns}, prediction))
-    return first
+        for window, outputs in streaming.outputs(model, _rows(rows, numbers)):
+            if found is None:
+                found = np.lib.format.open_memmap(run.work / "test.npy", "w+", np.float32, (len(numbers), *outputs.shape[1:]))
+            found[done : done + len(window)] = outputs
+            done += len(window)
+            predictions = task.decode(outputs)
+            targets = [divided.targets[number] for number, _ in window]
+            metrics.update(predictions, targets)
+            for (number, _), prediction, target in zip(window, predictions, targets, strict=True):
+                place, where = was.table.origin(number)
+                shown = task.shown(target)
+                file.write({"row": number, "file": place, "where": where, "target": shown, **prediction})
+                bad = _badness(prediction, shown)
+                if bad > 0:
+                    worst.append((bad, number, shown, prediction))
+                if len(first) < RELOAD_ROWS:
+                    raw = was.table[number]  # the check decodes pictures itself
+                    first.append(({c: raw.get(c) for c in model.backbone.columns}, prediction))
+            worst = heapq.nlargest(MISTAKES, worst, key=lambda item: (item[0], -item[1]))
+    assert found is not None
+    outcome = Outcome(numbers, found, features.targets(divided, numbers))
+    return Predicted(outcome, first, [(number, target, prediction, bad) for bad, number, target, prediction in worst])
+
+
+def _badness(prediction: Prediction, target: Any) -> float:
+    """How sure a wrong prediction is, or how far a number is off; 0 where nothing is wrong."""
+    if "value" in prediction:
+        return abs(float(prediction["value"]) - float(target))
+    if "label" in prediction:
+        return 0.0 if prediction["label"] == target else float(prediction.get("probability", 1.0))
+    said, p = set(prediction["labels"]), prediction["probabilities"]
+    return max((p[name] if name in said else 1 - p[name] for name in said ^ set(target)), default=0.0)
+
+
+def mistakes(run: Run, parts: Parts, was: Read, predicted: Predicted) -> list[dict[str, Any]]:
+    """The key `mistakes` of metrics.json; pictures are written into the report's folder."""
+    kinds = {spec.column: spec.kind for spec in parts.backbone.input_spec()}
+    found = []
+    for rank, (number, target, prediction, bad) in enumerate(predicted.mistakes, start=1):
+        row = was.table[number]
+        texts = [str(row[column]) for column, kind in kinds.items() if kind != "image" and row.get(column) is not None]
+        shown = " | ".join(texts)
+        file, where = was.table.origin(number)
+        found.append(
+            {
+                "row": number,
+                "file": file,
+                "where": where,
+                "target": target,
+                "prediction": prediction.get("label", prediction.get("labels", prediction.get("value"))),
+                "confidence": None if "value" in prediction else bad,
+                "shown": shown if len(shown) <= SHOWN else shown[: SHOWN - 3] + "...",
+                "picture": _thumbnail(run, row, [column for column, kind in kinds.items() if kind == "image"], rank),
+            }
+        )
+    return found
+
+
+def _thumbnail(run: Run, row: Row, columns: Sequence[str], rank: int) -> str | None:
+    """Name of a small copy of the row's first picture."""
+    column = next((name for name in columns if row.get(name) is not None), None)
+    if column is None:
+        return None
+    picture = read_picture(row[column], column)
+    picture.thumbnail((THUMBNAIL, THUMBNAIL))
+    run.report.mkdir(parents=True, exist_ok=True)
+    path = run.report / f"mistake-{rank:02d}.png"
+    with atomic(path) as part:
+        picture.save(part, "PNG")
+    return path.name
+
+
+def calibrated(model: Model, task: Task, rows: AnyRows, divided: Divided) -> Task:
+    """The task with what the validation rows tell of how sure predictions can be."""
+    numbers = divided.splits["validation"]
+    outputs = np.concatenate([found for _, found in streaming.outputs(model, _rows(rows, numbers))])
+    return task.calibrated(outputs, features.targets(divided, numbers))
+
+
+def groups_of(parts: Parts, was: Read, numbers: Rows) -> npt.NDArray[Any] | None:
+    """(n,) values that are equal for rows that belong together; None where the recipe names no such column."""
+    column = parts.recipe.data.group
+    return was.table.ranks(column)[numbers] if column else None
+
+
+def sliced(parts: Parts, was: Read, outcome: Outcome, statistic: Statistic, groups: npt.NDArray[Any] | None) -> dict[str, Any]:
+    """The keys of metrics.json about slices: scores by the columns that the recipe names, or by those that are worth it."""
+    places = np.arange(len(outcome))
+    if len(outcome) > slices.MOST_ROWS:
+        places = np.sort(np.random.default_rng(parts.recipe.seed).choice(len(outcome), slices.MOST_ROWS, replace=False))
+        statistic, groups = statistic.take(places), None if groups is None else groups[places]
+    columns = _columns(parts, was, outcome.numbers[places])
+    named = parts.recipe.proof.slices
+    chosen = named if named is not None else slices.propose(columns)
+    return slices.by_columns(statistic, {name: columns[name] for name in chosen}, groups, parts.recipe.seed).plain()
+
+
+def _columns(parts: Parts, was: Read, numbers: Rows) -> dict[str, list[Any]]:
+    """Values of the columns that are neither pictures nor labels, and what can be told of the inputs."""
+    kinds = {spec.column: spec.kind for spec in parts.backbone.input_spec()}
+    plain = [name for name in was.table.columns if kinds.get(name) != "image" and name not in (parts.recipe.data.label or [])]
+    found: dict[str, list[Any]] = {name: [] for name in plain}
+    for row in was.table.rows(numbers, plain):
+        for name in plain:
+            value = row[name]
+            found[name].append(len(str(value or "").split()) if kinds.get(name) == "text" else value)
+    return {(f"{name} (words)" if kinds.get(name) == "text" else name): values for name, values in found.items()}
 
 
 @dataclass(frozen=True)
@@ -215,3 +343,9 @@ def cost(trained: training.Trained, features_seconds: float, seconds: float) -> 
         "peak_memory_gb": round(peak_memory() / 2**30, 3),
         "device": str(trained.device),
     }
+
+
+def proving(known: Evidence, spent: Spent) -> dict[str, Any]:
+    """What was spent on training, in energy, and on proving what it is worth, in seconds."""
+    seconds = {f"{name}_seconds": round(value, 3) for name, value in known.seconds.items()}
+    return {"proof": seconds, "energy_wh": round(spent.watt_hours, 5), "energy_source": spent.energy_source}

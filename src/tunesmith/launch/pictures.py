@@ -13,7 +13,7 @@ from tunesmith.core.errors import RowError
 from tunesmith.core.feature_store import KEY_BYTES, FeatureStore
 from tunesmith.core.run import Run
 from tunesmith.data import ready
-from tunesmith.data.ready import AnyRows, ReadyRows, key_of, packed, unpacked
+from tunesmith.data.ready import ReadyRows, key_of, packed, unpacked
 from tunesmith.data.table import Table
 from tunesmith.launch import console
 from tunesmith.launch.resolve import Parts
@@ -55,11 +55,10 @@ def stored(run: Run, pictures: ReadyRows | None) -> None:
         console.say(f"picture cache: {excess}")
 
 
-def rows_of(run: Run, parts: Parts, table: Table) -> AnyRows:
-    """The rows of a run, with the pictures that are kept."""
+def restored(run: Run, parts: Parts, table: Table) -> ReadyRows | None:
+    """The rows of a run that keep their pictures, where it has some."""
     store = _store(parts) if _path(run).is_file() else None
-    found = ready.restored(_path(run), table, store, table.path_columns) if store else None
-    return table if found is None else found
+    return ready.restored(_path(run), table, store, table.path_columns) if store else None
 
 
 def _path(run: Run) -> Path:

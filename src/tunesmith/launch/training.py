@@ -51,18 +51,26 @@ class Trained:
     peak_memory: float
 
 
-def build(parts: Parts) -> Model:
-    """The model with its pretrained weights and its adapter, before anything is written.
+def opened(parts: Parts) -> Model:
+    """The model with its pretrained weights, before an adapter touches it.
 
     Args:
         parts: implementations; the task is fitted.
 
     Raises:
         BackboneError: the weights are not to be had.
-        AdapterError: the adapter does not fit this network.
     """
     model = parts.task.build(parts.backbone)
     _tell_origin(parts)
+    return model
+
+
+def adapted(parts: Parts, model: Model) -> Model:
+    """The same model with its adapter, before anything is trained.
+
+    Raises:
+        AdapterError: the adapter does not fit this network.
+    """
     parts.adapter.apply(model, parts.recipe.seed)
     model.dropout = parts.recipe.training.dropout
     if parts.recipe.training.gradient_checkpointing:

@@ -1,0 +1,87 @@
+"""What the test split says of a trained model, beyond its scores: how sure they are, where they are low, and what they are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from tunesmith.core.arrays import Floats
+from tunesmith.core.contracts import Row, Task
+from tunesmith.core.model import Model, to_device
+from tunesmith.core.run import Run
+from tunesmith.core.spending import Spent
+from tunesmith.evaluate.calibration import abstention
+from tunesmith.evaluate.drift import drift
+from tunesmith.evaluate.intervals import intervals
+from tunesmith.launch import outcome, scoreboard
+from tunesmith.launch.evidence import DRIFT_ROWS, Evidence
+from tunesmith.launch.outcome import Predicted
+from tunesmith.launch.preparing import Ready
+from tunesmith.launch.training import Trained
+
+BATCH = 32
+
+
+def judged(run: Run, ready: Ready, trained: Trained, task: Task, predicted: Predicted, found: Evidence, spent: Spent) -> dict[str, Any]:
+    """The keys of metrics.json that say what the scores are worth.
+
+    Args:
+        run: is given pictures of mistakes.
+        ready: the rows, and the recipe.
+        trained: the model.
+        task: calibrated.
+        predicted: the test split.
+        found: what was known before training.
+        spent: what training and predicting the test split cost.
+    """
+    parts, whole = ready.parts, predicted.outcome
+    seed = parts.recipe.seed
+    statistic = task.statistic(whole.outputs, whole.truth)
+    groups = outcome.groups_of(parts, ready.was, whole.numbers)
+    sure = task.confidence(whole.outputs)
+    name = trained.monitor[0]
+    own = scoreboard.Adapted(
+        name=parts.adapter.name,
+        test=whole,
+        validation=trained.validation.get(next(iter(task.directions())), trained.validation.get(name)),
+        spent=spent,
+        learned=trained.trainable,
+        drift=_drift(ready, trained, found),
+    )
+    board, verdict = scoreboard.scored(task, found, own, groups, seed)
+    return {
+        "intervals": intervals(statistic, statistic.rows, groups, seed).plain(),
+        "calibration": task.calibration(whole.outputs, whole.truth),
+        "abstention": None if sure is None else abstention(sure, statistic),
+        **outcome.sliced(parts, ready.was, whole, statistic, groups),
+        "scoreboard": board + scoreboard.compared(run, parts),
+        "verdict": None if verdict is None else verdict.plain(),
+        "gate": found.gate,
+        "mistakes": outcome.mistakes(run, parts, ready.was, predicted),
+    }
+
+
+def _drift(ready: Ready, trained: Trained, found: Evidence) -> dict[str, Any] | None:
+    """How far features of test rows moved; None where nothing but the head was trained, or they were not known before."""
+    if found.before is None or trained.model.frozen_blocks() is None:
+        return None
+    numbers = found.rows["test"][:DRIFT_ROWS]
+    after = _pooled(trained.model, list(ready.rows.rows(numbers)), trained.device)
+    return None if after is None else drift(found.before, after).plain()
+
+
+def _pooled(model: Model, rows: Sequence[Row], device: torch.device) -> Floats | None:
+    """(rows, width) features of rows by the model as it stands."""
+    model.eval()
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(rows), BATCH):
+            items = [model.backbone.encode(row) for row in rows[start : start + BATCH]]
+            pooled = model.features({"inputs": to_device(model.backbone.collate(items), device)}).pooled
+            if pooled is None:
+                return None
+            parts.append(pooled.float().cpu().numpy())
+    return np.concatenate(parts)
