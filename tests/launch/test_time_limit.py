@@ -16,7 +16,7 @@ from tunesmith import recipe as recipes
 from tunesmith.core import registry
 from tunesmith.core.run import Run
 from tunesmith.data.prepare import restored_division
-from tunesmith.launch import local, planning, training
+from tunesmith.launch import planning, preparing, training
 from tunesmith.launch.planning import Planned
 
 BATCH = 8
@@ -39,12 +39,13 @@ def recipe_of(table: Path, checkpoints: Path, **settings: Any) -> recipes.Recipe
     return recipes.from_plain({**given, "training": {"batch_size": BATCH, "epochs": 2, **settings}})
 
 
-def planned_of(recipe: recipes.Recipe, folder: Path) -> tuple[local.Ready, Planned]:
+def planned_of(recipe: recipes.Recipe, folder: Path) -> tuple[preparing.Ready, Planned]:
     """A plan that has a minute left, and is told that what is frozen takes years."""
-    local.prepare_process(recipe.seed)
+    preparing.prepare_process(recipe.seed)
     run = Run(folder)
-    ready = local.prepared(recipe, recipe.data.path, run)
-    planned = planning.plan(ready.parts, ready.model, ready.was.table, ready.divided, run.work)
+    ready = preparing.prepared(recipe, recipe.data.path, run)
+    model = training.adapted(ready.parts, preparing.opened(ready))
+    planned = planning.plan(ready.parts, model, ready.was.table, ready.divided, run.work)
     planned.deadline = time.monotonic() + 60
     if planned.stand_in:
         planned.expected = dataclasses.replace(planned.expected, features_seconds=1e9)

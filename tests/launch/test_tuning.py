@@ -25,7 +25,7 @@ from tunesmith.core.run import Run
 from tunesmith.engine import levers
 from tunesmith.engine.batches import Examples, Loader, Plan
 from tunesmith.engine.levers import Bench, Bf16, ChannelsLast, Fused, Lever, Threads
-from tunesmith.launch import local, planning, tuning
+from tunesmith.launch import planning, preparing, training, tuning
 from tunesmith.recipe import read_yaml
 
 
@@ -281,13 +281,14 @@ def test_a_run_that_tried_levers_trains_as_one_that_did_not(
     for mode in ("max", "off"):
         given = {"data": {"path": [str(table)]}, "backbone": {"name": str(checkpoints / "bert")}, "adapter": {"name": "full"}}
         recipe = recipes.from_plain({**given, "training": {"tuning": mode}})
-        local.prepare_process(recipe.seed)
+        preparing.prepare_process(recipe.seed)
         run = Run(tmp_path / mode)
-        ready = local.prepared(recipe, recipe.data.path, run)
-        planned = planning.plan(ready.parts, ready.model, ready.was.table, ready.divided, run.work)
+        ready = preparing.prepared(recipe, recipe.data.path, run)
+        model = training.adapted(ready.parts, preparing.opened(ready))
+        planned = planning.plan(ready.parts, model, ready.was.table, ready.divided, run.work)
         assert len(planned.tuning.tried) >= (3 if mode == "max" else 0)
         assert not planned.tuning.levers
-        states.append({**ready.model.state_dict(), "random": torch.get_rng_state()})
+        states.append({**model.state_dict(), "random": torch.get_rng_state()})
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
 
 

@@ -51,6 +51,7 @@ class Evidence:
         rows: split -> numbers of the rows they were given.
         truth: split -> targets of these rows.
         before: (n, width) features of the first test rows, before anything was trained; None where there are none.
+        features: what computing the features cost; None where they were not.
         seconds: what the gate, the features and the cheap ways took.
     """
 
@@ -59,6 +60,7 @@ class Evidence:
     rows: Mapping[str, Rows] = field(default_factory=dict)
     truth: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     before: Floats | None = None
+    features: Spent | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
@@ -82,7 +84,8 @@ class Evidence:
             }
             for item in self.tried
         ]
-        write_json(folder / "evidence.json", {"gate": self.gate, "seconds": self.seconds, "tried": told})
+        features = dataclasses.asdict(self.features) if self.features else None
+        write_json(folder / "evidence.json", {"gate": self.gate, "features": features, "seconds": self.seconds, "tried": told})
 
 
 def restored(folder: Path) -> Evidence:
@@ -100,7 +103,8 @@ def restored(folder: Path) -> Evidence:
         return Tried(name, said, item["skipped"], spent)
 
     every = [tried(item) for item in stored["tried"]]
-    return Evidence(stored["gate"], every, part("rows"), part("truth"), kept.get("before"), stored["seconds"])
+    spent = Spent(**stored["features"]) if stored["features"] else None
+    return Evidence(stored["gate"], every, part("rows"), part("truth"), kept.get("before"), spent, stored["seconds"])
 
 
 def gathered(run: Run, ready: Ready, model: Model, deadline: float | None) -> Evidence:
@@ -122,7 +126,7 @@ def gathered(run: Run, ready: Ready, model: Model, deadline: float | None) -> Ev
     drawn = _drawn(ready.divided, ready.parts.recipe.seed)
     known = _features(run, ready, model, drawn, deadline)
     if known is not None:
-        found.seconds["features"] = known.spent.seconds
+        found.features, found.seconds["features"] = known.spent, known.spent.seconds
         found.before = np.array(known.splits["test"].values[:DRIFT_ROWS])
     if wanted.gate:
         seen, found.gate = gate.judged(gate.view(ready, known))

@@ -71,7 +71,7 @@ def judged(seen: View) -> tuple[Inspected, dict[str, Any]]:
     console.say(f"data gate: {', '.join(part for part in (told or 'nothing is wrong', notes) if part)} ({plain['seconds']:.1f} s)")
     for finding in found.findings:
         if finding.severity in TOLD:
-            console.say(f"  {finding.severity}: {finding.what} {finding.advice}")
+            console.say(f"  {finding.severity}: {_sentence(finding.what)} {_sentence(finding.advice)}")
     return found, plain
 
 
@@ -83,16 +83,23 @@ def refuse(found: Sequence[Finding]) -> None:
     """
     errors = [finding for finding in found if finding.severity == "error"]
     if errors:
-        listed = "\n".join(f"  {finding.name}: {finding.what} {finding.advice}" for finding in errors)
+        listed = "\n".join(f"  {finding.name}: {_sentence(finding.what)} {_sentence(finding.advice)}" for finding in errors)
         raise DataError(
             f"the data holds {len(errors)} error{'s' if len(errors) > 1 else ''}, so scores would not mean what they say:\n{listed}\n"
             "`tunesmith check DATA --fix` writes a cleaned copy; --allow-data-errors trains nevertheless"
         )
 
 
+def _sentence(text: str) -> str:
+    """With a capital and a full stop."""
+    whole = text[:1].upper() + text[1:]
+    return whole if whole.endswith((".", "?", "!")) else whole + "."
+
+
 def _plain(finding: Finding, seen: View) -> dict[str, Any]:
     kept = {"leave_out", "instead", "examples"}
     fields = {item.name: getattr(finding, item.name) for item in dataclasses.fields(finding) if item.name not in kept}
+    fields.update(what=_sentence(finding.what), advice=_sentence(finding.advice))
     return {**fields, "rows_to_leave_out": len(finding.leave_out), "examples": [_example(item, seen) for item in finding.examples]}
 
 

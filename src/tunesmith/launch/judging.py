@@ -47,7 +47,7 @@ def judged(run: Run, ready: Ready, trained: Trained, task: Task, predicted: Pred
         name=parts.adapter.name,
         test=whole,
         validation=trained.validation.get(next(iter(task.directions())), trained.validation.get(name)),
-        spent=spent,
+        spent=spent + found.features if found.features and trained.model.frozen_blocks() is None else spent,
         learned=trained.trainable,
         drift=_drift(ready, trained, found),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,17 +22,23 @@ def result(run: Result) -> None:
 
     console = Console(highlight=False)
     scores = Table(title="Scores", title_justify="left")
-    for name in ("metric", "test", "validation", "constant prediction"):
+    level = run.metrics["intervals"]["level"]
+    for name in ("metric", "test", f"{level:.0%} interval", "validation", "constant prediction"):
         scores.add_column(name, justify="left" if name == "metric" else "right")
     for name in run.metrics["test"]:
-        scores.add_row(name, *(_shown(run.metrics[part].get(name)) for part in ("test", "validation", "constant")))
+        interval = _interval(run.metrics["intervals"]["scores"].get(name))
+        test, validation, constant = (_shown(run.metrics[part].get(name)) for part in ("test", "validation", "constant"))
+        scores.add_row(name, test, interval, validation, constant)
     console.print(scores)
+    console.print(_board(run.metrics["scoreboard"]))
     checks = Table(title="Checks", title_justify="left")
     for name in ("check", "status", "detail"):
         checks.add_column(name)
     for check in run.checks:
         checks.add_row(check.name, MARKS[check.status], check.detail)
     console.print(checks)
+    for line in _words(run.metrics):
+        console.print(line, markup=False)
     cost = run.metrics["cost"]
     console.print(
         f"trained {cost['trainable_parameters']:,} parameters for {cost['train_seconds']:.1f} s; whole run {cost['total_seconds']:.1f} s"
@@ -40,6 +47,40 @@ def result(run: Result) -> None:
     console.print(f"bundle: {run.bundle}", soft_wrap=True, markup=False)
     if run.failed:
         console.print(f"[red]{len(run.failed)} check(s) failed[/]: {', '.join(check.name for check in run.failed)}")
+
+
+def _board(entries: Sequence[dict[str, Any]]) -> Any:
+    from rich.table import Table
+
+    metric = next(item["metric"] for item in entries if "metric" in item)
+    board = Table(title="Scoreboard", title_justify="left")
+    for name in ("", f"test {metric}", "interval", "time", "memory added", "learned numbers"):
+        board.add_column(name, justify="left" if not name else "right")
+    for item in entries:
+        if "scores" in item:
+            cells = (f"{item['peak_memory_gb'] * 1000:.0f} MB", f"{item['learned']:,}")
+            board.add_row(item["name"], _shown(item["scores"].get(metric)), _interval(item["interval"]), spoken(item["seconds"]), *cells)
+    return board
+
+
+def _words(metrics: dict[str, Any]) -> list[str]:
+    """What the figures come to, in sentences."""
+    found = []
+    if metrics["verdict"]:
+        found.append(metrics["verdict"]["sentence"])
+    if metrics["worst_slice"] is not None:
+        worst = metrics["slices"][metrics["worst_slice"]]
+        place = f"{worst['column']} = {worst['value']}"
+        found.append(f"worst slice: {place}: {metrics['slice_metric']} {worst['score']:.4f} of {worst['rows']} rows")
+    if metrics["gate"] and metrics["gate"]["findings"]:
+        counts = Counter(item["severity"] for item in metrics["gate"]["findings"])
+        told = ", ".join(f"{counts[name]} {name}" for name in ("error", "warning", "info") if counts[name])
+        found.append(f"data gate: {told} (metrics.json, key gate)")
+    return found
+
+
+def _interval(ends: Sequence[float] | None) -> str:
+    return "" if ends is None else f"{ends[0]:.4f} to {ends[1]:.4f}"
 
 
 def estimate(found: Estimate, as_json: bool) -> None:
