@@ -69,6 +69,10 @@ def _parser() -> argparse.ArgumentParser:
     estimate = _verb(verbs, "estimate", _estimate, "tell what tune would take: parameters, operations, memory, time")
     _recipe_flags(estimate)
 
+    check = _verb(verbs, "check", _check, "inspect the data: repeated rows, leaks between splits, wrong labels, shift, ...")
+    check.add_argument("--fix", action="store_true", help="write a copy without the rows that are named, and a log; the data stays as it is")
+    _recipe_flags(check)
+
     rank = _verb(verbs, "rank", _rank, "judge backbones by how well their frozen features suit the data")
     rank.add_argument("--backbones", metavar="NAMES", default="", help="names as --backbone takes them, separated by commas")
     _recipe_flags(rank)
@@ -185,6 +189,15 @@ def _estimate(options: argparse.Namespace) -> int:
 
     tables.estimate(estimate(recipe), options.json)
     return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    recipe = _named(recipe_tree(options), "check")
+    from tunesmith.launch import checking, tables
+
+    found = checking.check(recipe, fix=options.fix)
+    tables.checked(found, options.json)
+    return 3 if found.errors else 0
 
 
 def _finish(result: Any, options: argparse.Namespace, allowed: bool) -> int:

@@ -16,7 +16,7 @@ from tunesmith import recipe as recipes
 from tunesmith.core import registry
 from tunesmith.core.run import Run
 from tunesmith.data.prepare import restored_division
-from tunesmith.launch import planning, preparing, training
+from tunesmith.launch import local, planning, preparing, training
 from tunesmith.launch.planning import Planned
 
 BATCH = 8

@@ -7,11 +7,15 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from rich.markup import escape
+
 from tunesmith.core.files import to_json
+from tunesmith.launch.checking import Checked
 from tunesmith.launch.estimate import GB, Estimate, spoken
 from tunesmith.launch.local import Result
 from tunesmith.launch.ranking import Ranked
 
+COLOURS = {"error": "red", "warning": "yellow", "info": "dim"}
 MARKS = {"passed": "[green]passed[/]", "failed": "[red]failed[/]", "not_applicable": "[dim]n/a[/]"}
 
 
@@ -106,6 +110,34 @@ def estimate(found: Estimate, as_json: bool) -> None:
     ):
         table.add_row(name, value)
     Console(highlight=False).print(table)
+
+
+def checked(found: Checked, as_json: bool) -> None:
+    """What the data gate found, and where the cleaned copy is."""
+    copy = found.copy
+    if as_json:
+        written = {"kept": copy.kept, "left_out": copy.left_out, "files": [str(file) for file in copy.files]} if copy else None
+        print(to_json({**found.gate, "copy": written}), end="")
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    table = Table(title=f"Findings in {found.gate['rows']:,} rows", title_justify="left", show_lines=True)
+    for name in ("severity", "what", "what to do", "for example"):
+        table.add_column(name)
+    for item in found.gate["findings"]:
+        examples = "\n".join(_example(example) for example in item["examples"][:3])
+        table.add_row(f"[{COLOURS[item['severity']]}]{item['severity']}[/]", *(escape(text) for text in (item["what"], item["advice"], examples)))
+    console.print(table if found.gate["findings"] else "nothing was found")
+    if copy:
+        console.print(f"{copy.kept:,} rows kept, {copy.left_out:,} left out: {', '.join(map(str, copy.files))}", soft_wrap=True, markup=False)
+
+
+def _example(item: dict[str, Any]) -> str:
+    place = f"{item['file']}, {item['where']}: " if item["row"] is not None else ""
+    beside = f" (beside {item['beside']['file']}, {item['beside']['where']})" if item["beside"] else ""
+    return f"{place}{item['shown']}{beside}"
 
 
 def ranking(found: Sequence[Ranked], as_json: bool) -> None:
