@@ -32,7 +32,7 @@ def test_planted_pairs_are_found_and_no_others(common: float) -> None:
     assert (found.severity, found.count, found.of, found.leave_out) == ("warning", 8, len(test) + len(validation), ())
     expected = dict(zip([*test[:5], *validation[:3]], [*train[10:15], *train[20:23]], strict=True))
     assert all(expected[example.row] == example.beside for example in found.examples)
-    assert "5 test rows and 3 validation rows" in found.what
+    assert "5 test and 3 validation row(s)" in found.what
 
 
 @pytest.mark.parametrize("common", [0.0, 20.0])

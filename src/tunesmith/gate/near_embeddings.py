@@ -28,6 +28,7 @@ class NearEmbeddings(Inspection):
     name: ClassVar[str] = "near_embeddings"
     similarity: float = field(default=0.98, metadata={"help": "least cosine of the centred features of two near rows"})
     spreads: float = field(default=4.0, metadata={"help": "how many spreads below the usual log distance to the fifth neighbour they lie"})
+    share: float = field(default=0.01, metadata={"help": "share of near test rows from which the finding is a warning"})
     rows: int = field(default=5000, metadata={"help": "rows of a split that are looked at; beyond it they are drawn"})
 
     def applies(self, view: View) -> str | None:
@@ -58,10 +59,10 @@ class NearEmbeddings(Inspection):
         return [
             Finding(
                 name="near_embeddings",
-                severity="warning",
+                severity="warning" if in_test >= self.share * len(places.get("test", ())) else "info",
                 count=len(near),
                 of=len(rows),
-                what=f"The backbone can hardly tell {in_test} test rows and {len(near) - in_test} validation rows from a training row "
+                what=f"The backbone can hardly tell {in_test} test and {len(near) - in_test} validation row(s) from a training row "
                 f"(cosine of centred features at least {least:.4f}, to the fifth neighbour usually {np.median(fifth):.2f})"
                 f"{remark(view, places)}.",
                 advice="Look at the pairs; what comes from one source belongs into one split (data.group).",

@@ -37,6 +37,8 @@ SHOWN = 400
 """Characters of a text that are shown."""
 
 THUMBNAIL = 192
+WORDS = " (words)"
+"""What stands behind the name of a text column whose number of words is meant."""
 ACCUMULATED_ROWS = 16
 
 
@@ -160,7 +162,7 @@ def sliced(parts: Parts, was: Read, outcome: Outcome, statistic: Statistic, grou
         statistic, groups = statistic.take(places), None if groups is None else groups[places]
     columns = _columns(parts, was, outcome.numbers[places])
     named = parts.recipe.proof.slices
-    chosen = named if named is not None else slices.propose(columns)
+    chosen = slices.propose(columns) if named is None else [name for name in columns if name.removesuffix(WORDS) in named]
     return slices.by_columns(statistic, {name: columns[name] for name in chosen}, groups, parts.recipe.seed).plain()
 
 
@@ -173,7 +175,7 @@ def _columns(parts: Parts, was: Read, numbers: Rows) -> dict[str, list[Any]]:
         for name in plain:
             value = row[name]
             found[name].append(len(str(value or "").split()) if kinds.get(name) == "text" else value)
-    return {(f"{name} (words)" if kinds.get(name) == "text" else name): values for name, values in found.items()}
+    return {(name + WORDS if kinds.get(name) == "text" else name): values for name, values in found.items()}
 
 
 @dataclass(frozen=True)

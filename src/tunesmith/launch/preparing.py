@@ -9,7 +9,7 @@ from typing import Any
 
 from tunesmith import recipe as recipes
 from tunesmith.core import run as runs
-from tunesmith.core.errors import require
+from tunesmith.core.errors import UnknownNameError, require
 from tunesmith.core.files import read_json, write_json, write_text
 from tunesmith.core.model import Model
 from tunesmith.core.run import Run
@@ -58,6 +58,9 @@ def prepared(recipe: Recipe, source: Any, run: Run) -> Ready:
     console.say(f"data: {was.described}: {len(was.table)} rows")
     columns = infer(was.table, recipe.data, recipe.task.name)
     was.table.path_columns = [name for name in columns.inputs if columns.kinds[name] == "image"]
+    for name in recipe.proof.slices or []:
+        if name not in was.table.columns:
+            raise UnknownNameError("column to show scores by (--slices) called", name, was.table.columns)
     parts = resolve(recipe, columns)
     console.decisions([*columns.decisions, *parts.decisions])
     kept = pictures.kept(parts, was.table)

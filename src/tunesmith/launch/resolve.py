@@ -74,12 +74,9 @@ def resolve(recipe: Recipe, columns: Columns) -> Parts:
         adapter_name = "full"
         found[-1] = Decision("adapter", "full", "random weights have nothing to preserve", "--adapter")
     adapter: Adapter = registry.create("adapters", adapter_name, recipe.adapter.options)
-    reason = adapter.fits(traits)
-    if reason:
-        fitting = [name for name in registry.entries("adapters") if registry.create("adapters", name, {}).fits(traits) is None]
-        raise AdapterError(
-            f"adapter '{adapter_name}' does not fit the backbone {source}: it {reason}. Adapters that fit: {', '.join(fitting)}"
-        )
+    _fitting(adapter_name, adapter, traits, source)
+    for name in recipe.proof.compare or []:
+        _fitting(name, registry.create("adapters", name, {}), traits, source)
     defaults = adapter.defaults(traits)
     optimizer: OptimizerSpec = registry.create("optimizers", recipe.optimizer.name or "adamw", recipe.optimizer.options)
     schedule_name = recipe.schedule.name or optimizer.schedule or defaults.schedule
@@ -96,6 +93,14 @@ def resolve(recipe: Recipe, columns: Columns) -> Parts:
         )
     )
     return Parts(full, task, backbone, adapter, optimizer, schedule, found)
+
+
+def _fitting(name: str, adapter: Adapter, traits: set[str], source: str) -> None:
+    """Refuse an adapter that does not fit the backbone, with those that do."""
+    reason = adapter.fits(traits)
+    if reason:
+        fitting = [name for name in registry.entries("adapters") if registry.create("adapters", name, {}).fits(traits) is None]
+        raise AdapterError(f"adapter '{name}' does not fit the backbone {source}: it {reason}. Adapters that fit: {', '.join(fitting)}")
 
 
 def _memory_gb() -> float:
