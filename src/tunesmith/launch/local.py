@@ -262,7 +262,7 @@ def _run(run: Run, ready: Ready, checkpoint: Path | None, deadline: float | None
     bundles.save(run.bundle, model=trained.model, task=parts.task, adapter=parts.adapter, about=about, card=text, samples=samples)
     console.say("checking the bundle in a fresh process")
     with ThreadPoolExecutor(1) as pool:  # the check waits for a process of its own, while the report is drawn in this one
-        tested = outcome.Tested(scores, test.tables(), constant, shown)
+        tested = outcome.Scored(scores, test.tables(), constant, shown)
         checking = pool.submit(outcome.checks, run, parts, trained, was, divided, tested, parts.task)
         report = files.write(run.report, test, trained.progress.history, run.log, trained.monitor[0])
         checks = checking.result()
