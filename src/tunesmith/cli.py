@@ -70,7 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     _recipe_flags(estimate)
 
     check = _verb(verbs, "check", _check, "inspect the data: repeated rows, leaks between splits, wrong labels, shift, ...")
-    check.add_argument("--fix", action="store_true", help="write a copy without the rows that are named, and a log; the data stays as it is")
+    check.add_argument(
+        "--fix", action="store_true", help="write a copy without the rows that are named, and a log; the data stays as it is"
+    )
     _recipe_flags(check)
 
     rank = _verb(verbs, "rank", _rank, "judge backbones by how well their frozen features suit the data")

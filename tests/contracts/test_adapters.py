@@ -13,6 +13,7 @@ from tests.contracts.table import Case, adapter, adapters, backbone, case, plain
 from tunesmith.core import bundle, registry
 from tunesmith.core.contracts import Adapter, Batch
 from tunesmith.core.errors import AdapterError
+from tunesmith.evaluate import checks
 
 STEPS = 6
 
@@ -81,7 +82,10 @@ def test_trainable_weights_move_and_frozen_ones_do_not(trained: Trained) -> None
     still = {name for name in trained.at_start if trained.before[name] == trained.after[name]}
     assert {name for name in still if not trained.adapter.may_rest(name)} == set()
     moved = {name for name in trained.before if trained.before[name] != trained.after[name]}
-    assert moved <= trained.at_start
+    buffers = {name for name, _ in trained.case.model.named_buffers()}
+    assert moved - buffers <= trained.at_start
+    found = checks.weights_moved(trained.before, trained.after, trained.at_start, still, trained.case.model.added(), buffers)
+    assert found.status == "passed", found.detail
 
 
 def test_base_weights_are_the_bare_networks(trained: Trained) -> None:

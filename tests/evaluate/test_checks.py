@@ -61,6 +61,16 @@ def test_a_frozen_adapter_is_found() -> None:
 def test_frozen_weights_that_moved_are_found() -> None:
     found = checks.weights_moved({"a": 1, "b": 2}, {"a": 3, "b": 4}, {"a"})
     assert (found.status, found.detail) == ("failed", "1 frozen tensors moved, for example b")
+    beside = checks.weights_moved({"a.bias": 1, "a.weight": 2}, {"a.bias": 3, "a.weight": 4}, {"a.bias"}, buffers={"a.mean"})
+    assert beside.detail == "1 frozen tensors moved, for example a.weight"
+
+
+def test_statistics_may_move_beside_trainable_weights_only() -> None:
+    before, after = {"a.weight": 1, "a.mean": 1, "b.weight": 1, "b.mean": 1}, {"a.weight": 2, "a.mean": 2, "b.weight": 1, "b.mean": 1}
+    buffers = {"a.mean", "b.mean"}
+    found = checks.weights_moved(before, after, {"a.weight"}, buffers=buffers)
+    assert (found.status, found.detail) == ("passed", "1 trainable tensors moved, 2 frozen ones did not")
+    assert checks.weights_moved(before, {**after, "b.mean": 2}, {"a.weight"}, buffers=buffers).status == "failed"
 
 
 @pytest.mark.parametrize(

@@ -209,7 +209,7 @@ def _run(run: Run, ready: Ready, model: Model, checkpoint: Path | None, deadline
     judging_began = time.perf_counter()
     judged = judging.judged(run, ready, trained, task, predicted, known, meter.spent)
     known.seconds["judging"] = time.perf_counter() - judging_began
-    tested = outcome.Tested(test.compute(), test.tables(), outcome.constant(task, divided), predicted.first)
+    tested = outcome.Scored(test.compute(), test.tables(), outcome.constant(task, divided), predicted.first)
     samples = outcome.samples(model, task)
     about = outcome.about(parts)
     from tunesmith.report import files

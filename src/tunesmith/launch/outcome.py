@@ -39,7 +39,8 @@ SHOWN = 400
 THUMBNAIL = 192
 WORDS = " (words)"
 """What stands behind the name of a text column whose number of words is meant."""
-ACCUMULATED_ROWS = 16
+ACCUMULATED_ROWS = (4, 8)
+"""Least and most training rows whose gradients are compared: each takes about four times a prediction, twice."""
 
 
 def _rows(rows: AnyRows, numbers: Any) -> Iterator[tuple[int, Row]]:
@@ -239,7 +240,7 @@ def _public(source: str) -> str:
 
 
 @dataclass(frozen=True)
-class Tested:
+class Scored:
     """What came of the test split.
 
     Attributes:
@@ -255,8 +256,15 @@ class Tested:
     shown: Sequence[tuple[Row, Prediction]]
 
 
-def checks(run: Run, parts: Parts, trained: training.Trained, was: Read, divided: Divided, tested: Tested, task: Task) -> list[Check]:
-    """All that the run proves about itself.
+def checks(run: Run, parts: Parts, trained: training.Trained, was: Read, divided: Divided, tested: Scored, task: Task) -> list[Check]:
+    """All that the run proves about itself; the arguments are those of `checks_here`."""
+    said = [prediction for _, prediction in tested.shown]
+    reloaded = proofs.reloaded(run.bundle, [row for row, _ in tested.shown], said)
+    return [*checks_here(run, parts, trained, was, divided, tested, task), reloaded]
+
+
+def checks_here(run: Run, parts: Parts, trained: training.Trained, was: Read, divided: Divided, tested: Scored, task: Task) -> list[Check]:
+    """What can be proved without a fresh process.
 
     Args:
         run: its bundle and predictions are written.
@@ -268,26 +276,22 @@ def checks(run: Run, parts: Parts, trained: training.Trained, was: Read, divided
         task: as the bundle holds it, calibrated where it can be.
     """
     rows = [row for row, _ in tested.shown]
+    count = proofs.affordable(trained.model, rows)
+    scores = {"test": tested.scores, "validation": trained.validation, "constant": tested.constant}
     return [
-        *_training_checks(run, parts, trained, was, divided),
-        *_prediction_checks(run, parts, trained.model, was, divided, rows, task),
-        proofs.reloaded(run.bundle, rows, [prediction for _, prediction in tested.shown]),
-        proofs.scores_finite(
-            {"test": tested.scores, "validation": trained.validation, "constant": tested.constant},
-            tested.tables,
-            run.predictions,
-            divided.splits["test"],
-        ),
+        *_training_checks(run, parts, trained, was, divided, count),
+        *_prediction_checks(run, parts, trained.model, was, divided, rows[:count], task),
+        proofs.scores_finite(scores, tested.tables, run.predictions, divided.splits["test"]),
         proofs.better_than_constant(tested.scores, tested.constant, next(iter(task.directions().items()))),
     ]
 
 
-def _training_checks(run: Run, parts: Parts, trained: training.Trained, was: Read, divided: Divided) -> list[Check]:
-    model, numbers = trained.model, divided.splits["train"][:ACCUMULATED_ROWS].tolist()
-    rows = _as_given(was, model, numbers)
-    some = list(zip(rows, map(divided.targets.__getitem__, numbers), strict=True))[: proofs.affordable(model, rows)]
+def _training_checks(run: Run, parts: Parts, trained: training.Trained, was: Read, divided: Divided, count: int) -> list[Check]:
+    model, numbers = trained.model, divided.splits["train"][: int(np.clip(count // 3, *ACCUMULATED_ROWS))].tolist()
+    some = list(zip(_as_given(was, model, numbers), map(divided.targets.__getitem__, numbers), strict=True))
+    buffers = [name for name, _ in model.named_buffers()]
     return [
-        proofs.weights_moved(trained.before, trained.after, trained.names, trained.may_rest, model.added()),
+        proofs.weights_moved(trained.before, trained.after, trained.names, trained.may_rest, model.added(), buffers),
         proofs.loss_and_gradient(trained.progress),
         proofs.loss_independent_of_accumulation(model, parts.task, some),
         _division_check(parts, was, divided),
@@ -312,13 +316,12 @@ def _division_check(parts: Parts, was: Read, divided: Divided) -> Check:
 
 def _prediction_checks(run: Run, parts: Parts, model: Model, was: Read, divided: Divided, rows: list[Row], task: Task) -> list[Check]:
     """Checks on the first test rows, of which the outputs are computed once for all of them."""
-    count = proofs.affordable(model, rows)
-    some, numbers = rows[:count], divided.splits["test"][:count].tolist()
-    outputs = proofs.outputs_of(model, some)
+    numbers = divided.splits["test"][: len(rows)].tolist()
+    outputs = proofs.outputs_of(model, rows)
     truth, raws = [divided.targets[number] for number in numbers], [task.raw(was.table[number]) for number in numbers]
     return [
-        proofs.metrics_independent_of_batch_size(model, some, outputs),
-        proofs.merged_equals_adapted(model, parts.adapter, some, outputs),
+        proofs.metrics_independent_of_batch_size(model, rows, outputs),
+        proofs.merged_equals_adapted(model, parts.adapter, rows, outputs),
         proofs.labels_in_order(run.bundle, task, outputs, truth, raws),
         proofs.calibration_kept_predictions(parts.task, task, outputs),
     ]

@@ -128,10 +128,14 @@ def checked(found: Checked, as_json: bool) -> None:
         table.add_column(name)
     for item in found.gate["findings"]:
         examples = "\n".join(_example(example) for example in item["examples"][:3])
-        table.add_row(f"[{COLOURS[item['severity']]}]{item['severity']}[/]", *(escape(text) for text in (item["what"], item["advice"], examples)))
+        table.add_row(
+            f"[{COLOURS[item['severity']]}]{item['severity']}[/]", *(escape(text) for text in (item["what"], item["advice"], examples))
+        )
     console.print(table if found.gate["findings"] else "nothing was found")
     if copy:
-        console.print(f"{copy.kept:,} rows kept, {copy.left_out:,} left out: {', '.join(map(str, copy.files))}", soft_wrap=True, markup=False)
+        console.print(
+            f"{copy.kept:,} rows kept, {copy.left_out:,} left out: {', '.join(map(str, copy.files))}", soft_wrap=True, markup=False
+        )
 
 
 def _example(item: dict[str, Any]) -> str:

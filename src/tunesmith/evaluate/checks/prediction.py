@@ -20,7 +20,7 @@ MERGED_TOLERANCE = 1e-4
 MOST_BYTES = 2 * 10**9
 """Bytes of parameters up to which a copy of the model is made."""
 
-SECONDS = 0.2
+SECONDS = 0.1
 """About what one pass over the rows of these checks may take."""
 
 LEAST = 4
@@ -56,7 +56,7 @@ def affordable(model: Model, rows: Sequence[Row], seconds: float = SECONDS) -> i
     """How many of the rows the model passes in about so many seconds; at least LEAST, so that there is something to compare."""
     if len(rows) <= LEAST:
         return len(rows)
-    outputs_of(model, rows[:1])
+    outputs_of(model, rows[:1])  # the first pass of all takes longer
     began = time.perf_counter()
     outputs_of(model, rows[:LEAST])
     each = (time.perf_counter() - began) / LEAST

@@ -26,19 +26,23 @@ def weights_moved(
     trainable: set[str],
     may_rest: Collection[str] = (),
     added: Collection[str] = (),
+    buffers: Collection[str] = (),
 ) -> Check:
     """Trainable weights moved, frozen ones and their statistics did not, and what the adapter added is trainable.
+
+    The statistics of a batch norm may move where one of its own parameters is trainable.
 
     Args:
         before, after: checksums of all parameters and buffers before the first and after the last step.
         trainable: names of the parameters that should move.
         may_rest: those of them that the method itself may leave as they were.
         added: parameters that the adapter put beside the network's own.
+        buffers: which of the names are buffers.
     """
     owners = {name.rpartition(".")[0] for name in trainable}
-    buffers = {name for name in before if name not in trainable and name.rpartition(".")[0] in owners}
+    free = {name for name in buffers if name in before and name.rpartition(".")[0] in owners}
     still = sorted(name for name in trainable - set(may_rest) if before[name] == after[name])
-    moved = sorted(name for name in before if name not in trainable | buffers and before[name] != after[name])
+    moved = sorted(name for name in before if name not in trainable | free and before[name] != after[name])
     deaf = bool(added) and not trainable & set(added)
     if still:
         detail = f"{len(still)} of {len(trainable)} trainable tensors did not move, for example {still[0]}"
@@ -47,7 +51,7 @@ def weights_moved(
     elif deaf:
         detail = f"the adapter added {len(added)} tensors and none of them may move, for example {min(added)}"
     else:
-        detail = f"{len(trainable)} trainable tensors moved, {len(before) - len(trainable | buffers)} frozen ones did not"
+        detail = f"{len(trainable)} trainable tensors moved, {len(before) - len(trainable | free)} frozen ones did not"
     return check("weights_moved", bool(trainable) and not still and not moved and not deaf, detail)
 
 
@@ -106,20 +110,27 @@ def _added_up(
 ) -> tuple[float, list[torch.Tensor]]:
     """Loss of a batch, and its gradient, as the loop computes them; what the model keeps of gradients is not touched."""
     total = sum(task.weight(piece, phase) for piece in pieces)
-    value, gradient = 0.0, [torch.zeros_like(p) for p in wanted]
+    value = 0.0
+    gradient: list[torch.Tensor | None] = [None for _ in wanted]
     for piece in pieces:
         with torch.set_grad_enabled(bool(wanted)):
             loss = task.loss(model, piece, phase) / total
         value += float(loss.detach())
         if wanted:
-            for kept, given in zip(gradient, torch.autograd.grad(loss, wanted, allow_unused=True), strict=True):
-                if given is not None:
-                    kept.add_(given)
-    return value, gradient
+            given = torch.autograd.grad(loss, wanted, allow_unused=True)
+            gradient = [_sum(*pair) for pair in zip(gradient, given, strict=True)]
+    return value, [torch.zeros_like(p) if g is None else g for g, p in zip(gradient, wanted, strict=True)]
+
+
+def _sum(first: torch.Tensor | None, second: torch.Tensor | None) -> torch.Tensor | None:
+    """Of two parts of a gradient, where there are both; the first is overwritten."""
+    if first is None or second is None:
+        return second if first is None else first
+    return first.add_(second)
 
 
 def _apart(first: Sequence[torch.Tensor], second: Sequence[torch.Tensor]) -> float:
     """Norm of the difference of two gradients, relative to that of the first."""
-    norm = math.sqrt(sum(float(g.double().square().sum()) for g in first))
-    off = math.sqrt(sum(float((a.double() - b.double()).square().sum()) for a, b in zip(first, second, strict=True)))
+    norm = math.hypot(*(float(torch.linalg.vector_norm(g)) for g in first))
+    off = math.hypot(*(float(torch.linalg.vector_norm(a - b)) for a, b in zip(first, second, strict=True)))
     return off / max(norm, SMALLEST)
