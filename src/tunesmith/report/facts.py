@@ -71,7 +71,7 @@ class Facts:
         test = self.metrics["test"]
         monitor = (self.recipe.get("training") or {}).get("monitor")
         first = (self.part("verdict") or {}).get("metric"), monitor, *self.directions, *scores(test)
-        return next((name for name in first if name in test), "")
+        return next((name for name in first if name and name in test), "")
 
     def part(self, key: str) -> Any:
         """A key of metrics.json; None where it is absent or empty."""

@@ -19,6 +19,7 @@ from tunesmith.report.summary import Point, lead, points
 
 TEMPLATES = Path(__file__).with_name("templates")
 MARKS = {"good": "✓", "bad": "✕", "open": "!", "plain": ""}
+CLOSING = "This page holds excerpts of the data: pass it on only to those who may see them."
 SECTIONS = (
     results.scoreboard,
     results.all_scores,
@@ -43,7 +44,7 @@ def sections(facts: Facts) -> list[Section]:
     return [section for section in (make(facts) for make in SECTIONS) if section is not None]
 
 
-def render(title: str, intro: str, summary: Sequence[Point], parts: Sequence[Section]) -> str:
+def render(title: str, intro: str, summary: Sequence[Point], parts: Sequence[Section], closing: str = "") -> str:
     """A page.
 
     Args:
@@ -51,6 +52,7 @@ def render(title: str, intro: str, summary: Sequence[Point], parts: Sequence[Sec
         intro: a sentence below it.
         summary: lines that stand first.
         parts: sections; their ids differ.
+        closing: a line at the end.
     """
     jinja = require("jinja2", "the report")
     environment = jinja.Environment(
@@ -58,13 +60,13 @@ def render(title: str, intro: str, summary: Sequence[Point], parts: Sequence[Sec
     )
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
     page = environment.get_template("page.html.j2")
-    return str(page.render(title=title, intro=intro, summary=summary, sections=parts, style=style, marks=MARKS))
+    return str(page.render(title=title, intro=intro, summary=summary, sections=parts, style=style, marks=MARKS, closing=closing))
 
 
 def html(facts: Facts) -> str:
     """The report of a run."""
     title = f"{facts.data}: {words.metric(facts.named('task'))} with {facts.named('backbone')} and {facts.named('adapter')}"
-    return render(title, lead(facts), points(facts), sections(facts))
+    return render(title, lead(facts), points(facts), sections(facts), CLOSING)
 
 
 def write(folder: Path, metrics: Mapping[str, Any] | None = None) -> Path:

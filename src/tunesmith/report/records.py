@@ -32,7 +32,7 @@ def checks(facts: Facts) -> Section | None:
     found = facts.part("checks")
     if not found:
         return None
-    rows = [
+    rows: list[list[Cell | str]] = [
         [
             words.metric(str(check["name"])),
             Cell(check["status"].replace("_", " "), tone=STATUS.get(check["status"], "plain")),

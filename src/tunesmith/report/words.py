@@ -60,9 +60,9 @@ def signed(value: float) -> str:
 
     Example:
         >>> signed(0.02), signed(-0.02), signed(0.0)
-        ('+0.020', '−0.020', '0.000')
+        ('+0.020', '-0.020', '0.000')
     """
-    return ("+" if value > 0 else "−" if value < 0 else "") + number(abs(float(value)))
+    return ("+" if value > 0 else "-" if value < 0 else "") + number(abs(float(value)))
 
 
 def interval(pair: Sequence[float] | None) -> str:
