@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from tests.report import runs
 
@@ -147,6 +148,12 @@ def test_the_summary_says_it_in_words(tmp_path: Path) -> None:
     assert "700 rows of messages; 100 rows chose the weights to keep, and 200 rows that it never saw" in summary.lead(found)
 
 
+def test_the_scoreboard_marks_the_best_and_says_what_was_left_out(whole: Read) -> None:
+    strong = [attributes for tag, attributes in whole.tags if tag == "th" and attributes.get("class") == "word strong"]
+    assert len(strong) == 3  # the best contender, the score that decides, the worst part
+    assert {"0.125", "there are no pictures", "[0.810, 0.850]"} <= set(whole.texts["td"])
+
+
 def test_where_no_slice_is_worse_it_says_so(tmp_path: Path) -> None:
     found = facts.read(runs.write(tmp_path / "run", {**runs.metrics(), "worst_slice": None}))
     assert summary.weakest(found) == "None of 2 parts of the test rows is worse than the others by more than chance."
@@ -179,7 +186,9 @@ def test_folders_that_are_no_finished_run_are_refused(tmp_path: Path) -> None:
     (folder / "metrics.json").unlink()
     with pytest.raises(UsageError, match="--resume"):
         facts.read(folder)
-    assert facts.read(folder, runs.metrics()).main == "macro_f1"
+    found = facts.read(folder, {**runs.metrics(), "test": {"macro_f1": np.float64(0.5), "auroc": float("nan"), "rows": np.int64(3)}})
+    assert found.main == "macro_f1"
+    assert facts.scores(found.metrics["test"]) == {"macro_f1": 0.5}  # a score that is not a number is none
 
 
 def luminance(colour: str) -> float:

@@ -16,7 +16,7 @@ from tunesmith import recipe as recipes
 from tunesmith.core import registry
 from tunesmith.core.contracts import ScoreTable
 from tunesmith.core.errors import DataError, UnknownNameError, UsageError
-from tunesmith.core.files import read_json
+from tunesmith.core.files import plain_json, read_json
 from tunesmith.core.run import Run
 
 
@@ -106,7 +106,7 @@ def read(folder: Path, metrics: Mapping[str, Any] | None = None) -> Facts:
     if metrics is None and not run.metrics.is_file():
         raise UsageError(f"the run {folder} has not ended (no metrics.json); finish it with: tunesmith tune --resume {folder}")
     try:
-        metrics = read_json(run.metrics) if metrics is None else metrics
+        metrics = read_json(run.metrics) if metrics is None else plain_json(dict(metrics))
         environment_path = folder / "environment.json"
         environment = read_json(environment_path) if environment_path.is_file() else {}
         lines = run.log.read_text(encoding="utf-8").splitlines() if run.log.is_file() else []

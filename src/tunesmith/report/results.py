@@ -63,9 +63,14 @@ def _contenders(facts: Facts, ran: Sequence[Mapping[str, Any]]) -> Table:
             words.number(item.get("energy_wh")),
         ]
         cells += [str(item.get("energy_source") or "")] if len(sources) > 1 else []
-        rows.append(cells + ([words.said(item.get("drift"))] if drifts else []))
+        rows.append(cells + ([_drift(item.get("drift"))] if drifts else []))
     note = f"Energy by {sources[0]}." if len(sources) == 1 else ""
     return Table(words.sentence(f"{words.metric(name)} of the test split, and what it cost"), columns, rows, note)
+
+
+def _drift(value: Any) -> str:
+    """How far adapting moved the features: the number, or the first of several that were measured."""
+    return words.number(value.get("drift") if isinstance(value, Mapping) else value)
 
 
 def _ends(scale: charts.Range) -> str:
