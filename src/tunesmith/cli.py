@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
 
     check = _verb(verbs, "check", _check, "inspect the data: repeated rows, leaks between splits, wrong labels, shift, ...")
     check.add_argument(
-        "--fix", action="store_true", help="write a copy without the rows that are named, and a log; the data stays as it is"
+        "--fix", action="store_true", help="write a copy without the rows that are named, and a log of them (--out FOLDER)"
     )
     _recipe_flags(check)
 
@@ -91,6 +91,10 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = _verb(verbs, "evaluate", _evaluate, "score a bundle on labelled data")
     evaluate.add_argument("bundle", help="folder of the bundle")
     evaluate.add_argument("data", help="a table or folder with labels")
+
+    compare = _verb(verbs, "compare", _compare, "put finished runs side by side: scores, cost, recipes, and how sure the differences are")
+    compare.add_argument("runs", nargs="+", metavar="RUN", help="folders of runs; the first is what the others are compared with")
+    compare.add_argument("--out", metavar="FILE", help="write the comparison as a page (.html)")
 
     listing = _verb(verbs, "list", _list, "show what exists and what fits what")
     listing.add_argument("room", nargs="?", help=", ".join(registry.ROOMS))
@@ -244,6 +248,12 @@ def _evaluate(options: argparse.Namespace) -> int:
     from tunesmith.launch import verbs
 
     return verbs.evaluate(options.bundle, options.data, options.json)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from tunesmith.launch import comparing
+
+    return comparing.compare(options.runs, options.out, options.json)
 
 
 def _list(options: argparse.Namespace) -> int:

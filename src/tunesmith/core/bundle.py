@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from tunesmith.core import registry
 from tunesmith.core.contracts import Adapter, Backbone, Prediction, Row, Task
 from tunesmith.core.errors import BundleError, TunesmithError
-from tunesmith.core.files import atomic, read_json, sha256, to_json
+from tunesmith.core.files import atomic, read_json, sha256, to_json, write_json, write_text
 
 if TYPE_CHECKING:
     from tunesmith.core.arrays import Arrays
@@ -121,6 +121,18 @@ def save(
         for file in files:
             file.chmod(0o644)  # some libraries write for their own user only, and a bundle is there to be passed on
         (part / "checksums.json").write_text(to_json({str(p.relative_to(part)): sha256(p) for p in files}), encoding="utf-8")
+
+
+def describe(folder: Path, card: str) -> None:
+    """Put another card into a bundle: what a check of the bundle found can only be told once the bundle is there.
+
+    Args:
+        folder: a whole bundle.
+        card: text of README.md.
+    """
+    write_text(folder / "README.md", card)
+    (folder / "README.md").chmod(0o644)
+    write_json(folder / "checksums.json", {**read_json(folder / "checksums.json"), "README.md": sha256(folder / "README.md")})
 
 
 def _bare(model: Model) -> Any:

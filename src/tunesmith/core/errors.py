@@ -107,6 +107,7 @@ _EXTRA_OF = {
     "pyarrow": "train",
     "pandas": "train",
     "matplotlib": "train",
+    "jinja2": "train",
     "PIL": "images",
     "torchvision": "images",
     "timm": "images",

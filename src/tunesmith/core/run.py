@@ -6,6 +6,7 @@ metrics.json          test and validation scores, checks, cost
 predictions.parquet   the test split, row by row
 bad_rows.csv          rows that could not be used, where there are any
 logs/                 metrics.jsonl, event files
+report.html           all of it for people, in one file
 report/               classification report, confusion matrix, learning curves
 bundle/               the folder that ships
 work/                 rows and checkpoints while the run lasts
@@ -64,6 +65,10 @@ class Run:
     @property
     def log(self) -> Path:
         return self.folder / "logs" / "metrics.jsonl"
+
+    @property
+    def page(self) -> Path:
+        return self.folder / "report.html"
 
     @property
     def report(self) -> Path:

@@ -1,4 +1,4 @@
-"""The report files of a run: tables as text and CSV, pictures, and the card of the bundle."""
+"""The report files of a run: tables as text and CSV, pictures; the card of the bundle stands in card.py."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from typing import Any
 from tunesmith.core.contracts import Metrics, ScoreTable
 from tunesmith.core.files import write_text
 from tunesmith.report import pictures
+from tunesmith.report.card import card
+
+__all__ = ["aligned", "card", "counts", "write"]
 
 
 def aligned(table: ScoreTable) -> str:
@@ -66,40 +69,3 @@ def write(folder: Path, metrics: Metrics, history: Sequence[Mapping[str, Any]], 
     steps = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
     pictures.learning_curves([s for s in steps if s["event"] == "step"], history, monitor, folder / "learning_curves.png")
     return sorted(folder.iterdir())
-
-
-def card(*, name: str, about: Mapping[str, Any], test: Mapping[str, Any], classes: Sequence[str]) -> str:
-    """The bundle's README: what it is, what it scored, how to use it."""
-    scores = "\n".join(f"| {key} | {value:.4f} |" for key, value in test.items() if isinstance(value, float))
-    shown = ", ".join(classes[:30]) + (f" and {len(classes) - 30} more" if len(classes) > 30 else "")
-    return f"""---
-library_name: tunesmith
-tags: [{about["modality"]}, {about["task"]}, {about["adapter"]}]
----
-
-# {name}
-
-{about["task"].capitalize()} of {about["modality"]} rows, adapted from `{about["backbone"]}` with the adapter `{about["adapter"]}`.
-{f"Classes: {shown}." if classes else ""}
-
-Inputs: {", ".join(about["inputs"])}. Output: {about["label"]}.
-
-## Scores on {test.get("rows", "the")} test rows
-
-| metric | value |
-|---|---|
-{scores}
-
-## Use
-
-```bash
-tunesmith predict THIS_FOLDER rows.csv
-```
-
-```python
-import tunesmith
-
-model = tunesmith.load("THIS_FOLDER")
-model.predict([{about["example"]}])
-```
-"""
