@@ -70,9 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     _recipe_flags(estimate)
 
     check = _verb(verbs, "check", _check, "inspect the data: repeated rows, leaks between splits, wrong labels, shift, ...")
-    check.add_argument(
-        "--fix", action="store_true", help="write a copy without the rows that are named, and a log of them (--out FOLDER)"
-    )
+    check.add_argument("--fix", action="store_true", help="write a copy without the rows that are named, and a log of them (--out FOLDER)")
     _recipe_flags(check)
 
     rank = _verb(verbs, "rank", _rank, "judge backbones by how well their frozen features suit the data")

@@ -212,10 +212,13 @@ def _run(run: Run, ready: Ready, model: Model, checkpoint: Path | None, deadline
     tested = outcome.Scored(test.compute(), test.tables(), outcome.constant(task, divided), predicted.first)
     samples = outcome.samples(model, task)
     about = outcome.about(parts)
-    from tunesmith.report import files
+    from tunesmith.report import files, page
 
-    text = files.card(name=f"{task.name} with {about['backbone']}", about=about, test=tested.scores, classes=task.labels())
-    bundles.save(run.bundle, model=model, task=task, adapter=parts.adapter, about=about, card=text, samples=samples)
+    def card(found: dict[str, Any]) -> str:
+        name, data = f"{task.name} with {about['backbone']}", Path((parts.recipe.data.path or ["rows"])[0]).stem
+        return files.card(name=name, about=about, test=tested.scores, classes=task.labels(), data=data, found=found)
+
+    bundles.save(run.bundle, model=model, task=task, adapter=parts.adapter, about=about, card=card(judged), samples=samples)
     console.say("checking the bundle in a fresh process")
     with ThreadPoolExecutor(1) as pool:  # the check waits for a process of its own, while the report is drawn in this one
         checking = pool.submit(outcome.checks, run, parts, trained, was, divided, tested, task)
@@ -235,6 +238,8 @@ def _run(run: Run, ready: Ready, model: Model, checkpoint: Path | None, deadline
         "backbone": model.backbone.origin(),
         "report": [path.name for path in report],
     }
+    bundles.describe(run.bundle, card(metrics))
+    page.write(run.folder, metrics)
     write_json(run.metrics, metrics)
     shutil.rmtree(run.work)
     return Result(run.folder, metrics, checks)
