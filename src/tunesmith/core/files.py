@@ -112,7 +112,7 @@ def _remove(path: Path) -> None:
 
 
 def _flush(path: Path) -> None:
-    for file in [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]:
+    for file in (p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
         with file.open("rb") as handle:
             os.fsync(handle.fileno())
 

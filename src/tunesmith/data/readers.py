@@ -12,12 +12,14 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from tunesmith.core.errors import DataError, require
 from tunesmith.data.bad_rows import BadRows
 from tunesmith.data.text_files import CsvReader, JsonLinesReader
 from tunesmith.data.values import Located, distinct, located
+
+T = TypeVar("T")
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
@@ -89,17 +91,23 @@ class FolderReader:
         return self.path
 
     def rows(self, bad: BadRows) -> Iterator[Located]:
+        for place in self.places():
+            name, inside, _ = place.partition("/")
+            suffix = os.path.splitext(place)[1]
+            if not inside:
+                bad.add(self.label, place, "a picture that lies in no folder of a class")
+            elif suffix.lower() in PICTURES:
+                yield from located(self.label, place, [("image", place), ("label", name)], bad)
+            else:
+                bad.add(self.label, place, f"not a picture: the name ends in '{suffix}'")
+
+    def places(self) -> Iterator[str]:
+        """Files that are rows or were meant to be, in order, as paths that start from the folder."""
         for entry in sorted(p for p in self.path.iterdir() if not p.name.startswith(".")):
-            if not entry.is_dir():
-                if entry.suffix.lower() in PICTURES:
-                    bad.add(self.label, entry.name, "a picture that lies in no folder of a class")
-                continue
-            for place in _files(self.path, entry.name):
-                suffix = os.path.splitext(place)[1]
-                if suffix.lower() in PICTURES:
-                    yield from located(self.label, place, [("image", place), ("label", entry.name)], bad)
-                else:
-                    bad.add(self.label, place, f"not a picture: the name ends in '{suffix}'")
+            if entry.is_dir():
+                yield from _files(self.path, entry.name)
+            elif entry.suffix.lower() in PICTURES:
+                yield entry.name
 
 
 def _files(root: Path, folder: str) -> Iterator[str]:
@@ -139,6 +147,18 @@ class MemoryReader:
     def rows(self, bad: BadRows) -> Iterator[Located]:
         for number, row in enumerate(self.make(), start=1):
             yield from located(self.label, f"row {number}", row.items(), bad)
+
+
+def readable(label: str, items: Iterable[T]) -> Iterator[T]:
+    """The items of a reader; failing to read is told apart from failing to write.
+
+    Raises:
+        DataError: the system cannot read what is called `label`.
+    """
+    try:
+        yield from items
+    except OSError as error:
+        raise DataError(f"{label} cannot be read: {error}") from error
 
 
 def reader_of(path: Path, encoding: str = "utf-8", delimiter: str | None = None) -> Reader:

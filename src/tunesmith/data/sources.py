@@ -27,6 +27,9 @@ SPLITS = {
     "eval": "test",
 }
 
+CLEANING_LOG = "cleaning_log.csv"
+"""What a cleaned copy says about itself; it stands among the data and is none."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -38,12 +41,23 @@ class Part:
 
 @dataclass(frozen=True)
 class Source:
-    """All parts, what was seen in words, and what was seen but is not used."""
+    """What the user brought.
+
+    Attributes:
+        parts: all sources of rows.
+        described: what was seen, in words.
+        name: what to call it.
+        notes: what was seen but is not used.
+        folder: the folder that was given, where its parts are files or folders in it.
+        keys: the splits as they were called, one a part, where a mapping was given.
+    """
 
     parts: list[Part]
     described: str
     name: str
     notes: list[str] = field(default_factory=list)
+    folder: Path | None = None
+    keys: tuple[str, ...] = ()
 
 
 def open_source(data: Any, encoding: str = "utf-8", delimiter: str | None = None) -> Source:
@@ -61,7 +75,7 @@ def open_source(data: Any, encoding: str = "utf-8", delimiter: str | None = None
         data = [data]
     if isinstance(data, dict):
         parts = [_in_memory_part(value, _split_name(str(key)), encoding, delimiter) for key, value in data.items()]
-        return Source(parts, f"data for {', '.join(p.split or '' for p in parts)}", "rows")
+        return Source(parts, f"data for {', '.join(p.split or '' for p in parts)}", "rows", keys=tuple(map(str, data)))
     if isinstance(data, list | tuple) and data and all(isinstance(item, str | Path) for item in data):
         return _from_paths([str(item) for item in data], encoding, delimiter)
     return Source([Part(_memory(data))], "rows in memory", "rows")
@@ -121,15 +135,17 @@ def _from_folder(folder: Path, encoding: str, delimiter: str | None) -> Source:
     if (folder / "dataset_dict.json").exists() or (folder / "state.json").exists():
         datasets = require("datasets", "reading a folder written by datasets.save_to_disk")
         return _from_datasets(datasets.load_from_disk(str(folder)), f"a saved Hugging Face dataset, {folder}", folder.name)
-    tables = sorted(p for p in [*folder.glob("*"), *folder.glob("data/*")] if p.is_file() and p.suffix.lower() in TABLES)
+    found = sorted(p for p in [*folder.glob("*"), *folder.glob("data/*")] if p.is_file() and p.suffix.lower() in TABLES)
+    tables = [table for table in found if table.name != CLEANING_LOG]
     named = [(table, _split_of(table.name)) for table in tables]
     if any(split == "train" for _, split in named):
         parts = [Part(reader_of(table, encoding, delimiter), split) for table, split in named if split]
         used = ", ".join(f"{table.name} for {split}" for table, split in named if split)
         rest = [table.name for table, split in named if not split]
-        return Source(parts, f"a folder of tables, {folder}: {used}", folder.name, _unused(rest))
+        return Source(parts, f"a folder of tables, {folder}: {used}", folder.name, _unused(rest), folder)
     if len(tables) == 1:
-        return Source([Part(reader_of(tables[0], encoding, delimiter))], f"a folder with one table, {tables[0]}", folder.name)
+        part = Part(reader_of(tables[0], encoding, delimiter))
+        return Source([part], f"a folder with one table, {tables[0]}", folder.name, folder=folder)
     if tables:
         raise DataError(
             f"{folder} holds {len(tables)} tables ({', '.join(t.name for t in tables[:5])}) and none is called train; "
@@ -151,9 +167,10 @@ def _from_picture_folder(folder: Path) -> Source:
         rest = _unused([p.name for p in folders if p.name.lower() not in SPLITS])
         empty = [note for p, _ in splits for note in _empty_classes(p)]
         used = ", ".join(p.name for p, _ in splits)
-        return Source(parts, f"folders of pictures per class in {used}, {folder}", folder.name, rest + empty)
+        return Source(parts, f"folders of pictures per class in {used}, {folder}", folder.name, rest + empty, folder)
     if any(_has_pictures(p) for p in folders):
-        return Source([Part(FolderReader(folder))], f"one folder of pictures per class, {folder}", folder.name, _empty_classes(folder))
+        part = Part(FolderReader(folder))
+        return Source([part], f"one folder of pictures per class, {folder}", folder.name, _empty_classes(folder), folder)
     inside = ", ".join(sorted(p.name for p in folder.iterdir())[:6]) or "nothing"
     raise DataError(
         f"{folder} holds no data tunesmith knows (it holds {inside}); expected one folder of pictures per class, "

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from tunesmith.core.errors import DataError, RowError, require
 from tunesmith.core.files import atomic
 from tunesmith.data.bad_rows import BadRows
-from tunesmith.data.readers import Reader
+from tunesmith.data.readers import readable
 from tunesmith.data.sources import Source
 from tunesmith.data.values import Located, Value
 
@@ -162,6 +162,12 @@ class Table:
         found: npt.NDArray[np.int32] = rank[coded.indices.fill_null(len(coded.dictionary)).to_numpy(zero_copy_only=False)]
         return found
 
+    def batches(self, part: int) -> Iterator[tuple[int, Any]]:
+        """Of each batch of a part's rows the number of the first one, and the user's columns as Arrow holds them."""
+        for start, batch in zip(self._starts, self._batches, strict=False):
+            if batch.column(0)[0].as_py() == part:  # `build` gives every part batches of its own
+                yield start, batch.select(list(range(OWN, batch.num_columns)))
+
     def parts(self) -> npt.NDArray[np.int16]:
         """(rows,) number of the part each row came from."""
         return np.concatenate([batch.column(0).to_numpy() for batch in self._batches])
@@ -208,7 +214,7 @@ def build(source: Source, path: Path, bad: BadRows) -> tuple[Table, list[str | N
         for number, part in enumerate(source.parts):
             before = bad.total
             count = 0
-            for chunk in chunks(_rows(part.reader, bad)):
+            for chunk in chunks(readable(part.reader.label, part.reader.rows(bad))):
                 if schema is None:
                     schema = _schema(arrow, chunk)
                     writer = arrow.ipc.new_file(sink, schema)
@@ -224,14 +230,6 @@ def build(source: Source, path: Path, bad: BadRows) -> tuple[Table, list[str | N
     table = open_table(path, schema.names[OWN:], [(p.reader.label, p.reader.root.absolute()) for p in source.parts], [])
     table.notes.extend(notes)
     return table, [part.split for part in source.parts]
-
-
-def _rows(reader: Reader, bad: BadRows) -> Iterator[Located]:
-    """The reader's rows; failing to read is told apart from failing to write."""
-    try:
-        yield from reader.rows(bad)
-    except OSError as error:
-        raise DataError(f"{reader.label} cannot be read: {error}") from error
 
 
 def _schema(arrow: Any, chunk: list[Located]) -> Any:

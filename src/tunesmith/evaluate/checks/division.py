@@ -15,6 +15,9 @@ Column = npt.NDArray[Any]
 Origin = Callable[[int], tuple[str, str]]
 NAME = "no_test_row_in_training"
 NAMED = 3
+TOLERATED = 0.005
+"""Share of test rows whose inputs stand in training too below which the score can hardly tell: one-word texts and blank pictures repeat
+by nature. What is tolerated is named all the same."""
 
 
 def no_test_row_in_training(
@@ -41,9 +44,13 @@ def no_test_row_in_training(
         if len(both):
             return check(NAME, False, f"{len(both)} rows are in {one} and {other}: {_places(both, origin)}")
     seen = np.isin(marks["test"], marks["train"])
+    found = "no number and no input in common"
     if seen.any():
         pairs = ", ".join(_pair(place, splits, marks, origin) for place in np.flatnonzero(seen)[:NAMED])
-        return check(NAME, False, f"{int(seen.sum())} of {len(test)} test rows hold the same input as a training row: {pairs}")
+        found = f"{int(seen.sum())} of {len(test)} test rows hold the same input as a training row: {pairs}"
+        if seen.mean() >= TOLERATED:
+            return check(NAME, False, found)
+        found += f" (below {TOLERATED:.1%}, tolerated)"
     if groups is not None:
         shared = np.isin(groups["test"], groups["train"])
         if shared.any():
@@ -52,7 +59,7 @@ def no_test_row_in_training(
         late = train[times["train"] > times["test"].min()]
         return check(NAME, False, f"{len(late)} training rows are later than the first test row: {_places(late, origin)}")
     kept = "".join([", no group in common" if groups is not None else "", ", none of them later" if times is not None else ""])
-    return check(NAME, True, f"{len(test)} test rows, {len(train)} training rows: no number and no input in common{kept}")
+    return check(NAME, True, f"{len(test)} test rows, {len(train)} training rows: {found}{kept}")
 
 
 def _places(numbers: npt.NDArray[np.integer[Any]], origin: Origin) -> str:
