@@ -44,7 +44,13 @@ def metrics() -> dict[str, Any]:
         {"low": 0.8, "high": 1.0, "count": 150, "confidence": 0.93, "accuracy": 0.94},
     ]
     before = [{"low": 0.4, "high": 0.6, "count": 200, "confidence": 0.45, "accuracy": 0.84}]
-    example = {"row": 3, "file": "messages.csv", "where": "line 5", "shown": f"again {HOSTILE}", "beside": 9}
+    example = {
+        "row": 3,
+        "file": "messages.csv",
+        "where": "line 5",
+        "shown": f"again {HOSTILE}",
+        "beside": {"row": 9, "file": "messages.csv", "where": "line 11"},
+    }
     finding = {"name": "test_rows_in_training", "severity": "error", "count": 3, "of": 200, "what": "3 test rows also stand in training."}
     mistake = {"row": 7, "file": "messages.csv", "where": "line 9", "target": "fee", "prediction": "card", "confidence": 0.97}
     return {

@@ -12,6 +12,9 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 PER_CLASS = ("precision", "recall", "f1", "support")
 
+AVERAGES = ("micro avg", "macro avg", "weighted avg")
+"""Names of the last rows of a classification report, as scikit-learn has them."""
+
 
 def ratio(top: Floats, bottom: Floats, nothing: float = 0.0) -> Floats:
     """`top / bottom`, and `nothing` where the bottom is 0."""
@@ -88,6 +91,6 @@ def report(hits: Floats, true: Floats, said: Floats, counted: npt.NDArray[np.boo
     together = np.stack(of_each(hits.sum(), true.sum(), said.sum()))
     macro = each[counted].mean(axis=0) if counted.any() else np.zeros(3)
     weighted = ratio((each * true[:, None]).sum(axis=0), true.sum())
-    averages = {"micro avg": together, "macro avg": macro, "weighted avg": weighted}
+    averages = dict(zip(AVERAGES, (together, macro, weighted), strict=True))
     rows = [[*values, float(count)] for values, count in zip(each.tolist(), true, strict=True)]
     return list(averages), rows + [[*values.tolist(), float(true.sum())] for values in averages.values()]

@@ -57,7 +57,7 @@ def judged(run: Run, ready: Ready, trained: Trained, task: Task, predicted: Pred
         "calibration": task.calibration(whole.outputs, whole.truth),
         "abstention": None if sure is None else abstention(sure, statistic),
         **outcome.sliced(parts, ready.was, whole, statistic, groups),
-        "scoreboard": board + scoreboard.compared(run, parts),
+        "scoreboard": scoreboard.ranked([*board, *scoreboard.compared(run, parts)], task),
         "verdict": None if verdict is None else verdict.plain(),
         "gate": found.gate,
         "mistakes": outcome.mistakes(run, parts, ready.was, predicted),

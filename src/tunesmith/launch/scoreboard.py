@@ -82,11 +82,21 @@ def scored(
         validation = task.statistic(task.outputs(item.said.validation), found.truth["validation"]) if len(item.said.validation) else None
         value = validation(np.ones(validation.rows)).get(metric) if validation is not None else None
         contenders.append(_contender(task, item.name, "baseline", outcome, value, item.spent.seconds, metric))
-    sign = 1 if direction == "max" else -1
-    board.sort(key=lambda item: -sign * item["scores"].get(metric, -sign * np.inf) if "scores" in item else np.inf)
     if len(contenders) < 2:
         return board, None
     return board, _verdict(task, contenders, own.name, (metric, direction), mine, part, seed)
+
+
+def ranked(board: Sequence[dict[str, Any]], task: Task) -> list[dict[str, Any]]:
+    """The lines of the scoreboard, the best first and what was left out last."""
+    metric, direction = next(iter(task.directions().items()))
+    sign = 1 if direction == "max" else -1
+
+    def place(item: dict[str, Any]) -> float:
+        score = item.get("scores", {}).get(metric)
+        return np.inf if score is None else -sign * float(score)
+
+    return sorted(board, key=place)
 
 
 def _statistic(task: Task, outcome: Outcome) -> Statistic:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tunesmith.core.contracts import ScoreTable
+from tunesmith.evaluate.counts import AVERAGES
 from tunesmith.report import charts, words
 from tunesmith.report.blocks import Block, Cell, Column, Entries, Entry, Figure, Figures, Section, Table, embedded
 from tunesmith.report.facts import Facts, scores
@@ -182,11 +183,11 @@ def per_class(facts: Facts) -> Section | None:
     table = next((table for table in facts.tables if not table.matrix), None)
     if table is None or not table.index:
         return None
-    order = list(range(len(table.index)))
+    order = [i for i, name in enumerate(table.index) if name not in AVERAGES]
     if "f1" in table.columns:
         place = table.columns.index("f1")
         order.sort(key=lambda i: table.values[i][place])
-    shown = order[:MOST_ROWS]
+    shown = [*order[:MOST_ROWS], *(i for i, name in enumerate(table.index) if name in AVERAGES)]
     columns = [Column("class"), *(Column(words.metric(name), "number") for name in table.columns)]
     rows = [
         [
@@ -195,7 +196,7 @@ def per_class(facts: Facts) -> Section | None:
         ]
         for i in shown
     ]
-    note = f"{len(order) - len(shown)} more classes in report/{table.name}.csv." if len(order) > len(shown) else ""
+    note = f"{len(order) - MOST_ROWS} more classes in report/{table.name}.csv." if len(order) > MOST_ROWS else ""
     return Section("classes", "Classes", (), [Table("Scores of each class, the lowest F1 first", columns, rows, note)])
 
 
@@ -333,7 +334,8 @@ def _entry(item: Mapping[str, Any]) -> Entry:
     examples = []
     for example in item.get("examples") or ():
         place = ", ".join(str(example[key]) for key in ("file", "where") if example.get(key))
-        beside = f" (beside row {example['beside']})" if example.get("beside") is not None else ""
+        other = example.get("beside")
+        beside = f" (beside {other['file']}, {other['where']})" if other else ""
         examples.append(f"{place}: {example['shown']}{beside}" if place else f"{example['shown']}{beside}")
     title = words.metric(str(item["name"])).capitalize()
     count = f"{item['count']:,} of {item['of']:,}"
