@@ -8,14 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.launch.test_tuning import table
 
 from tunesmith.core import registry
 from tunesmith.core.errors import UsageError
 from tunesmith.launch import features
 from tunesmith.recipe import Choice, DataRecipe, Recipe, TrainingRecipe
-
-__all__ = ["table"]
 
 
 def test_each_row_has_its_own_features_and_label(table: Path, checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
