@@ -122,7 +122,7 @@ def test_worth_it() -> None:
     assert found.mcnemar == mcnemar(lora > 0, probe > 0)
     assert found.sentence.startswith("lora scored 0.")
     assert "in 220 s; probe scored 0." in found.sentence
-    assert found.sentence.endswith("p < 0.001): adapting paid here, at 28 times the seconds.")
+    assert found.sentence.endswith("p = 0.002): adapting paid here, at 28 times the seconds.")  # 2 / 1001, the least of 1,000 replicates
     assert json.loads(json.dumps(found.plain()))["interval"] == list(found.interval)
 
 
