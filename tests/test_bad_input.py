@@ -239,7 +239,18 @@ def test_messy_table_is_read_and_every_lost_row_is_named(run: Run, tmp_path: Pat
     content = path.read_bytes().decode().splitlines(keepends=True)
     content[40] = 'x,"broken" quoting,money\r\n'
     path.write_bytes(b"\xef\xbb\xbf" + "".join(content).encode())
-    arguments = ("--backbone", checkpoints / "bert", "--epochs", 1, "--allow-failed-checks", "--label", "label", "--inputs", "text")
+    arguments = (
+        "--backbone",
+        checkpoints / "bert",
+        "--epochs",
+        1,
+        "--allow-failed-checks",
+        "--label",
+        "label",
+        "--inputs",
+        "text",
+        "--allow-data-errors",
+    )
     said = run("tune", path, *arguments, "--out", "run")
     assert said.status == 0, said.err
     assert _bad_rows(tmp_path / "run" / "bad_rows.csv") == {

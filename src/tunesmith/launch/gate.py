@@ -21,6 +21,7 @@ from tunesmith.launch.preparing import Ready
 SHOWN = 5
 """Unusable rows that are named."""
 
+MOST_TOLD = 5
 TOLD: tuple[Severity, ...] = ("error", "warning")
 """What is said while a run goes on; the rest stands in the report."""
 
@@ -69,9 +70,11 @@ def judged(seen: View) -> tuple[Inspected, dict[str, Any]]:
     told = ", ".join(f"{counts[severity]} {severity}{'s' if counts[severity] > 1 else ''}" for severity in TOLD if counts[severity])
     notes = f"{counts['info']} note{'s' if counts['info'] != 1 else ''} in the report" if counts["info"] else ""
     console.say(f"data gate: {', '.join(part for part in (told or 'nothing is wrong', notes) if part)} ({plain['seconds']:.1f} s)")
-    for finding in found.findings:
-        if finding.severity in TOLD:
-            console.say(f"  {finding.severity}: {_sentence(finding.what)} {_sentence(finding.advice)}")
+    told_of = [finding for finding in found.findings if finding.severity in TOLD]
+    for finding in told_of[:MOST_TOLD]:
+        console.say(f"  {finding.severity}: {_sentence(finding.what)} {_sentence(finding.advice)}")
+    if len(told_of) > MOST_TOLD:
+        console.say(f"  ... and {len(told_of) - MOST_TOLD} more in the report")
     return found, plain
 
 
