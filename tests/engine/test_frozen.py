@@ -172,6 +172,7 @@ def run(table: Path, out: Path, checkpoints: Path, **recipe: Any) -> dict[str, A
     import tunesmith
 
     given: dict[str, Any] = {"epochs": 2, "batch_size": 16, "trackers": ["jsonl"], "allow_failed_checks": True, **recipe}
+    given |= {"gate": False, "scoreboard": False}  # they need features whatever is trained
     tunesmith.tune(str(table), backbone=str(checkpoints / "bert"), out=str(out), **given)
     found: dict[str, Any] = read_json(out / "metrics.json")
     return found
@@ -227,7 +228,7 @@ def test_the_probe_takes_the_penalty_that_validation_prefers(table: Path, checkp
     assert set(tried) == {1000.0, 0.01}
     assert found["validation"]["penalty"] == min(tried, key=tried.__getitem__)
     # whether nine rows score above a constant is chance: the tiny network's vocabulary, and so its features, differ from process to process
-    assert {check["status"] for check in found["checks"] if check["name"] != "better_than_constant"} == {"passed"}
+    assert "failed" not in {check["status"] for check in found["checks"] if check["name"] != "better_than_constant"}
 
 
 class Hurried:
