@@ -131,6 +131,7 @@ def gathered(run: Run, ready: Ready, model: Model, deadline: float | None) -> Ev
     if wanted.gate:
         seen, found.gate = gate.judged(gate.view(ready, known))
         found.seconds["gate"] = found.gate["seconds"]
+        gate.tell(seen.findings, found.seconds["gate"])
         if not wanted.allow_data_errors:
             gate.refuse(seen.findings)
     found.rows = drawn.splits

@@ -57,7 +57,7 @@ def view(ready: Ready, features: RunFeatures | None = None) -> View:
 
 
 def judged(seen: View) -> tuple[Inspected, dict[str, Any]]:
-    """Inspect the data and tell what is wrong with it; gives what was found, and the key `gate` of metrics.json."""
+    """Inspect the data; gives what was found, and the key `gate` of metrics.json."""
     began = time.perf_counter()
     found = inspect(seen)
     plain = {
@@ -66,16 +66,20 @@ def judged(seen: View) -> tuple[Inspected, dict[str, Any]]:
         "findings": [_plain(finding, seen) for finding in found.findings],
         "skipped": dict(found.skipped),
     }
-    counts = Counter(finding.severity for finding in found.findings)
+    return found, plain
+
+
+def tell(found: Sequence[Finding], seconds: float) -> None:
+    """What is wrong with the data, for the person who waits."""
+    counts = Counter(finding.severity for finding in found)
     told = ", ".join(f"{counts[severity]} {severity}{'s' if counts[severity] > 1 else ''}" for severity in TOLD if counts[severity])
     notes = f"{counts['info']} note{'s' if counts['info'] != 1 else ''} in the report" if counts["info"] else ""
-    console.say(f"data gate: {', '.join(part for part in (told or 'nothing is wrong', notes) if part)} ({plain['seconds']:.1f} s)")
-    told_of = [finding for finding in found.findings if finding.severity in TOLD]
-    for finding in told_of[:MOST_TOLD]:
+    console.say(f"data gate: {', '.join(part for part in (told or 'nothing is wrong', notes) if part)} ({seconds:.1f} s)")
+    serious = [finding for finding in found if finding.severity in TOLD]
+    for finding in serious[:MOST_TOLD]:
         console.say(f"  {finding.severity}: {_sentence(finding.what)} {_sentence(finding.advice)}")
-    if len(told_of) > MOST_TOLD:
-        console.say(f"  ... and {len(told_of) - MOST_TOLD} more in the report")
-    return found, plain
+    if len(serious) > MOST_TOLD:
+        console.say(f"  ... and {len(serious) - MOST_TOLD} more in the report")
 
 
 def refuse(found: Sequence[Finding]) -> None:
