@@ -27,6 +27,11 @@ class Spent:
     watt_hours: float
     energy_source: str
 
+    def longer(self, seconds: float) -> Spent:
+        """The same with so many seconds more of the same work, such as an earlier run has spared this one."""
+        share = 1 + seconds / self.seconds if self.seconds > 0 else 1.0
+        return Spent(self.seconds + seconds, self.peak_bytes, self.watt_hours * share, self.energy_source)
+
     def __add__(self, other: Spent) -> Spent:
         """One after the other: seconds and energy add up, of memory the larger peak counts."""
         peak = max(self.peak_bytes, other.peak_bytes)

@@ -99,6 +99,11 @@ def latest(folder: Path) -> Path | None:
     return found[-1] if found else None
 
 
+def seconds_of(path: Path) -> float:
+    """What training had taken when a checkpoint was written, evaluations included."""
+    return float(read_json(path / "state.json")["progress"]["spent"])
+
+
 def load(
     path: Path, *, model: Model, adapter: Adapter, optimizers: Mapping[str, Any], averages: list[Average], device: torch.device
 ) -> Progress:

@@ -89,7 +89,9 @@ class Evidence:
 
 
 def restored(folder: Path) -> Evidence:
-    """What `save` wrote."""
+    """What `save` wrote; nothing where nothing was written, as by an earlier version."""
+    if not (folder / "evidence.json").is_file():
+        return Evidence()
     stored = read_json(folder / "evidence.json")
     with np.load(folder / "evidence.npz", allow_pickle=False) as arrays:
         kept = dict(arrays.items())
@@ -120,10 +122,10 @@ def gathered(run: Run, ready: Ready, model: Model, deadline: float | None) -> Ev
         DataError: the data holds errors that were not allowed.
     """
     wanted = ready.parts.recipe.proof
-    found = Evidence()
+    drawn = _drawn(ready.divided, ready.parts.recipe.seed)
+    found = Evidence(rows=drawn.splits)
     if not (wanted.gate or wanted.scoreboard):
         return found
-    drawn = _drawn(ready.divided, ready.parts.recipe.seed)
     known = _features(run, ready, model, drawn, deadline)
     if known is not None:
         found.features, found.seconds["features"] = known.spent, known.spent.seconds
@@ -134,15 +136,32 @@ def gathered(run: Run, ready: Ready, model: Model, deadline: float | None) -> Ev
         gate.tell(seen.findings, found.seconds["gate"])
         if not wanted.allow_data_errors:
             gate.refuse(seen.findings)
-    found.rows = drawn.splits
     found.truth = {name: features.targets(drawn, numbers) for name, numbers in drawn.splits.items()}
     if wanted.scoreboard:
         began = time.perf_counter()
         found.tried = baselines.tried(_given(ready, drawn, known), features=known.spent if known else None)
         found.seconds["baselines"] = time.perf_counter() - began
         count = sum(item.said is not None for item in found.tried)
-        console.say(f"scoreboard: {count} cheap ways tried ({found.seconds['baselines']:.1f} s)")
+        part = _part(ready.divided, drawn)
+        console.say(f"scoreboard: {count} cheap ways tried{part} ({found.seconds['baselines']:.1f} s)")
+        if part:
+            found.tried = [_noted(item, part) for item in found.tried]
     return found
+
+
+def _part(divided: Divided, drawn: Divided) -> str:
+    """What was drawn of what there is; empty where all of it is used."""
+    few = [name for name, numbers in drawn.splits.items() if len(numbers) < len(divided.splits[name])]
+    if not few:
+        return ""
+    return " on " + ", ".join(f"{len(drawn.splits[name]):,} of {len(divided.splits[name]):,} {name} rows" for name in few)
+
+
+def _noted(item: Tried, part: str) -> Tried:
+    if item.said is None:
+        return item
+    note = f"{item.said.note}; {part.strip()}" if item.said.note else part.strip()
+    return dataclasses.replace(item, said=dataclasses.replace(item.said, note=note))
 
 
 def _drawn(divided: Divided, seed: int) -> Divided:

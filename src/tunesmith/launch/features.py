@@ -57,7 +57,7 @@ class RunFeatures:
 
     Attributes:
         splits: by the names train, validation and test.
-        spent: what they cost; little where an earlier run has computed them.
+        spent: what they cost, those that an earlier run has computed included.
     """
 
     splits: Mapping[str, Pooled]
@@ -83,7 +83,7 @@ def of(work: Path, parts: Parts, model: Model, rows: AnyRows, divided: Divided, 
     parts = dataclasses.replace(parts, adapter=registry.create("adapters", "head", {}), recipe=recipe)
     with Meter() as meter, _nothing_trains(model):
         found = stand_in(work, parts, model, rows, divided, device)
-        with remembering(parts, model, rows, divided, device, found):
+        with remembering(parts, model, rows, divided, device, found) as spared:
             backbone = model.backbone
             if not isinstance(backbone, Frozen):
                 return None
@@ -91,7 +91,7 @@ def of(work: Path, parts: Parts, model: Model, rows: AnyRows, divided: Divided, 
                 name: Pooled(numbers, backbone.pooled(rows.rows(numbers), work / f"{name}.bin"), targets(divided, numbers))
                 for name, numbers in divided.splits.items()
             }
-    return RunFeatures(splits, meter.spent)
+    return RunFeatures(splits, meter.spent.longer(spared))
 
 
 @contextmanager

@@ -47,17 +47,17 @@ def judged(run: Run, ready: Ready, trained: Trained, task: Task, predicted: Pred
         name=parts.adapter.name,
         test=whole,
         validation=trained.validation.get(next(iter(task.directions())), trained.validation.get(name)),
-        spent=spent + found.features if found.features and trained.model.frozen_blocks() is None else spent,
+        spent=spent,
         learned=trained.trainable,
         drift=_drift(ready, trained, found),
     )
-    board, verdict = scoreboard.scored(task, found, own, groups, seed)
+    board, verdict = scoreboard.scored(parts.task, task, found, own, groups, seed)
     return {
         "intervals": intervals(statistic, statistic.rows, groups, seed).plain(),
         "calibration": task.calibration(whole.outputs, whole.truth),
         "abstention": None if sure is None else abstention(sure, statistic),
         **outcome.sliced(parts, ready.was, whole, statistic, groups),
-        "scoreboard": scoreboard.ranked([*board, *scoreboard.compared(run, parts)], task),
+        "scoreboard": board,
         "verdict": None if verdict is None else verdict.plain(),
         "gate": found.gate,
         "mistakes": outcome.mistakes(run, parts, ready.was, predicted),

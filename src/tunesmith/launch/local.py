@@ -30,7 +30,8 @@ from tunesmith.core.files import read_json, write_json
 from tunesmith.core.model import Model
 from tunesmith.core.run import Run
 from tunesmith.core.spending import Meter
-from tunesmith.launch import console, evidence, judging, outcome, planning, training
+from tunesmith.engine import checkpoints
+from tunesmith.launch import console, evidence, judging, outcome, planning, scoreboard, training
 from tunesmith.launch.estimate import Estimate
 from tunesmith.launch.preparing import Ready, opened, prepare_process, prepared, restored, store
 from tunesmith.launch.remembering import remembering
@@ -92,6 +93,8 @@ def launch(recipe: Recipe, data: Any = None) -> Result | None:
     source = data if data is not None else recipe.data.path
     if data is None and not recipe.data.path:
         raise UsageError("no data was named: give a file, a folder, or a dataset id")
+    if data is not None and recipe.proof.compare:
+        raise UsageError("compare trains in processes of its own, which cannot read rows in memory: give data from files")
     name = Path(recipe.data.path[0]).stem if recipe.data.path else "rows"
     run = runs.new(recipe.out, name)
     try:
@@ -125,9 +128,9 @@ def estimate(recipe: Recipe, data: Any = None) -> Estimate:
 
 
 def _deadline(recipe: Recipe) -> float | None:
-    """When the run is to have ended, by `time.monotonic`."""
+    """When the run is to have ended, by `time.monotonic`; the runs that it is compared with have equal shares of the limit."""
     limit = recipe.training.time_limit
-    return None if limit is None else time.monotonic() + recipes.seconds(limit)
+    return None if limit is None else time.monotonic() + recipes.seconds(limit) / (1 + len(recipe.proof.compare or []))
 
 
 def _remove_if_empty(run: Run) -> None:
@@ -163,9 +166,7 @@ def _go_on(run: Run) -> Result | None:
     _check_processes(recipe, planning.processes().num_processes)
     ready = restored(run, recipe)
     model = training.adapted(ready.parts, training.opened(ready.parts))
-    from tunesmith.engine.checkpoints import latest
-
-    found = latest(run.checkpoints)
+    found = checkpoints.latest(run.checkpoints)
     console.say(f"resuming {run.folder} " + (f"from {found.name}" if found else "from the start: no checkpoint had been written"))
     return _run(run, ready, model, found, deadline)
 
@@ -178,6 +179,8 @@ def _check_processes(recipe: Recipe, processes: int) -> None:
     """
     if processes == 1:
         return
+    if recipe.proof.compare:
+        raise UsageError("--compare trains in processes of its own: compare without torchrun")
     if recipe.training.time_limit is not None:
         raise UsageError("--time-limit works in one process: several would not agree on when to stop")
     name = recipe.adapter.name
@@ -197,7 +200,7 @@ def _run(run: Run, ready: Ready, model: Model, checkpoint: Path | None, deadline
     for note in was.table.notes:
         console.say(f"note: {note}")
     planned = training.settled(run, parts, model, rows, divided, deadline)
-    with Meter() as meter, remembering(parts, model, rows, divided, planned.bench.device, planned.stand_in):
+    with Meter() as meter, remembering(parts, model, rows, divided, planned.bench.device, planned.stand_in) as spared:
         features_seconds = time.perf_counter() - meter.began
         trained = training.train(run, parts, model, rows, divided, planned, checkpoint)
         if not main:
@@ -206,10 +209,13 @@ def _run(run: Run, ready: Ready, model: Model, checkpoint: Path | None, deadline
         task = outcome.calibrated(model, parts.task, rows, divided)
         test = task.metrics()
         predicted = outcome.predict_split(run, model, task, was, rows, divided, test)
+    earlier = checkpoints.seconds_of(checkpoint) if checkpoint else 0.0
     judging_began = time.perf_counter()
-    judged = judging.judged(run, ready, trained, task, predicted, known, meter.spent)
+    judged = judging.judged(run, ready, trained, task, predicted, known, meter.spent.longer(spared + earlier))
     known.seconds["judging"] = time.perf_counter() - judging_began
-    tested = outcome.Scored(test.compute(), test.tables(), outcome.constant(task, divided), predicted.first)
+    judged["scoreboard"] = scoreboard.ranked([*judged["scoreboard"], *scoreboard.compared(run, parts)], task)
+    constant, plain = outcome.constant(task, divided), outcome.plain(parts.task, predicted)
+    tested = outcome.Scored(test.compute(), test.tables(), constant, predicted.first, plain)
     samples = outcome.samples(model, task)
     about = outcome.about(parts)
     from tunesmith.report import files, page

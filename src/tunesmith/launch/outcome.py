@@ -211,6 +211,12 @@ def constant(task: Task, divided: Divided) -> dict[str, Any]:
     return metrics.compute()
 
 
+def plain(task: Task, predicted: Predicted) -> dict[str, Any]:
+    """Test scores by a task that was not calibrated."""
+    statistic = task.statistic(predicted.outcome.outputs, predicted.outcome.truth)
+    return {**statistic(np.ones(statistic.rows)), "rows": statistic.rows}
+
+
 def samples(model: Model, task: Task) -> list[tuple[Row, Prediction]]:
     """Made-up inputs with the model's own predictions."""
     rows: list[tuple[None, Row]] = [(None, row) for row in bundles.sample_rows(model.backbone)]
@@ -248,12 +254,14 @@ class Scored:
         tables: its scores that are more than one number.
         constant: scores of the best constant prediction.
         shown: the first rows as the user has them, with their predictions.
+        plain: scores without what was calibrated: a threshold that finds nearly all positives may well score below a constant.
     """
 
     scores: dict[str, Any]
     tables: list[ScoreTable]
     constant: dict[str, Any]
     shown: Sequence[tuple[Row, Prediction]]
+    plain: dict[str, Any]
 
 
 def checks(run: Run, parts: Parts, trained: training.Trained, was: Read, divided: Divided, tested: Scored, task: Task) -> list[Check]:
@@ -282,7 +290,7 @@ def checks_here(run: Run, parts: Parts, trained: training.Trained, was: Read, di
         *_training_checks(run, parts, trained, was, divided, count),
         *_prediction_checks(run, parts, trained.model, was, divided, rows[:count], task),
         proofs.scores_finite(scores, tested.tables, run.predictions, divided.splits["test"]),
-        proofs.better_than_constant(tested.scores, tested.constant, next(iter(task.directions().items()))),
+        proofs.better_than_constant(tested.plain, tested.constant, next(iter(task.directions().items()))),
     ]
 
 

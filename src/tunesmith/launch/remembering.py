@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,9 @@ from tunesmith.launch import console
 from tunesmith.launch.resolve import Parts
 
 SAMPLE = 8
+TIMED = 32
+"""Rows by which the time that known values spared is judged."""
+
 SCORED = ("validation", "test")
 WORTH = 0.1
 """Share of the forward pass below which reading what was remembered costs about what computing it does."""
@@ -62,19 +66,24 @@ class StandIn:
 @contextlib.contextmanager
 def remembering(
     parts: Parts, model: Model, table: AnyRows, divided: Divided, device: torch.device, found: StandIn | None
-) -> Iterator[None]:
+) -> Iterator[float]:
     """Compute what is not known yet, and put a backbone that remembers in place of the model's own within the context.
 
     Args:
         found: what `stand_in` gave; None leaves the model as it is.
+
+    Returns:
+        Seconds that were spared, as earlier runs had computed values: what is compared with others is charged for them.
     """
     own = model.backbone
     if model.frozen_blocks() is None and _augmented(parts, model) and not parts.recipe.training.views:
         console.say("feature cache: off: training rows change at random in each epoch (--views 4: in 4 ways only; --no-augment: not)")
-    if found is not None and _computed(found, parts, model, table, divided, device):
+    spared = 0.0
+    if found is not None and (computed := _computed(found, parts, model, table, divided, device)) is not None:
         model.backbone = found.frozen
+        spared = _spared(found, table, divided, computed, device)
     try:
-        yield
+        yield spared
     finally:
         model.backbone = own
 
@@ -140,8 +149,8 @@ def stand_in(work: Path, parts: Parts, model: Model, table: AnyRows, divided: Di
     return found
 
 
-def _computed(found: StandIn, parts: Parts, model: Model, table: AnyRows, divided: Divided, device: torch.device) -> bool:
-    """Compute what is not known yet; False where it cannot be kept and the model can do without."""
+def _computed(found: StandIn, parts: Parts, model: Model, table: AnyRows, divided: Divided, device: torch.device) -> int | None:
+    """Compute what is not known yet; gives for how many rows, None where it cannot be kept and the model can do without."""
     model.eval()
     try:
         computed = found.frozen.remember(_all(parts, table, divided, found.views), device)
@@ -149,14 +158,27 @@ def _computed(found: StandIn, parts: Parts, model: Model, table: AnyRows, divide
         if parts.adapter.penalties() is not None:
             raise
         console.say(f"feature cache: off: {error}")
-        return False
+        return None
     count = found.count(divided)
     size = found.row_bytes * count / GB
     told = f"{computed:,} of {count:,} computed, the others known ({size:.2g} GB in {found.frozen.store.folder})"
     console.say(f"feature cache: {found.what}: {told}")
     if excess := found.frozen.store.room.excess():
         console.say(f"feature cache: {excess}")
-    return True
+    return computed
+
+
+def _spared(found: StandIn, table: AnyRows, divided: Divided, computed: int, device: torch.device) -> float:
+    """About what the values of the other rows would have taken, judged by some of them."""
+    known = found.count(divided) - computed
+    if known <= 0:
+        return 0.0
+    rows: list[Row] = [table[int(number)] for number in divided.splits["train"][:TIMED]]
+    found.frozen.compute(_inputs(found.frozen, rows[:1], device))  # what is done once is not timed
+    began = time.perf_counter()
+    for start in range(0, len(rows), SAMPLE):
+        found.frozen.compute(_inputs(found.frozen, rows[start : start + SAMPLE], device))
+    return known * (time.perf_counter() - began) / len(rows)
 
 
 def _inputs(found: Frozen, rows: list[Row], device: torch.device) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -56,12 +57,15 @@ class Adapted:
 
 
 def scored(
-    task: Task, found: Evidence, own: Adapted, groups: npt.NDArray[Any] | None, seed: int
+    plain: Task, task: Task, found: Evidence, own: Adapted, groups: npt.NDArray[Any] | None, seed: int
 ) -> tuple[list[dict[str, Any]], Verdict | None]:
     """The keys `scoreboard` and `verdict` of metrics.json.
 
+    Every contender is calibrated by its own predictions of the validation rows, thresholds included, so all are treated alike.
+
     Args:
-        task: decodes.
+        plain: the task as it was before it was calibrated.
+        task: the same, calibrated by the adapter's predictions.
         found: what cheap ways said.
         own: the adapter.
         groups: (n,) of the whole test split, where rows belong together.
@@ -70,21 +74,28 @@ def scored(
     metric, direction = next(iter(task.directions().items()))
     places = np.searchsorted(own.test.numbers, found.rows["test"]) if found.rows else np.arange(len(own.test))
     mine, part = own.test.take(places), None if groups is None else groups[places]
-    board = [_entry(task, own.name, "adapter", mine, own.spent, own.learned, (part, seed)) | {"drift": own.drift, "rows": len(mine)}]
+    drawing = (part, seed)
+    board = [_entry(task, own.name, "adapter", mine, own.spent, own.learned, drawing) | {"drift": own.drift}]
     contenders = [_contender(task, own.name, "adapter", mine, own.validation, own.spent.seconds, metric)]
     for item in found.tried:
         if item.said is None or item.spent is None:
             board.append({"name": item.name, "kind": "baseline", "skipped": item.skipped})
             continue
-        outcome = Outcome(mine.numbers, task.outputs(item.said.test), mine.truth)
-        line = _entry(task, item.name, "baseline", outcome, item.spent, item.said.learned, (part, seed))
-        board.append(line | {"note": item.said.note, "rows": len(mine)})
-        validation = task.statistic(task.outputs(item.said.validation), found.truth["validation"]) if len(item.said.validation) else None
+        checked = Outcome(found.rows["validation"], plain.outputs(item.said.validation), found.truth["validation"])
+        calibrated = plain.calibrated(checked.outputs, checked.truth) if len(checked) else plain
+        outcome = Outcome(mine.numbers, plain.outputs(item.said.test), mine.truth)
+        line = _entry(calibrated, item.name, "baseline", outcome, item.spent, item.said.learned, drawing)
+        board.append(line | {"note": item.said.note})
+        validation = _statistic(calibrated, checked) if len(checked) else None
         value = validation(np.ones(validation.rows)).get(metric) if validation is not None else None
-        contenders.append(_contender(task, item.name, "baseline", outcome, value, item.spent.seconds, metric))
+        contenders.append(_contender(calibrated, item.name, "baseline", outcome, value, item.spent.seconds, metric))
+    board = ranked(board, task)
     if len(contenders) < 2:
         return board, None
-    return board, _verdict(task, contenders, own.name, (metric, direction), mine, part, seed)
+    verdict = _verdict(task, contenders, own.name, (metric, direction), mine, part, seed)
+    if len(mine) < len(own.test):
+        verdict = dataclasses.replace(verdict, sentence=f"{verdict.sentence} (On {len(mine):,} test rows, drawn of {len(own.test):,}.)")
+    return board, verdict
 
 
 def ranked(board: Sequence[dict[str, Any]], task: Task) -> list[dict[str, Any]]:
@@ -113,6 +124,7 @@ def _entry(
         "name": name,
         "kind": kind,
         "metric": metric,
+        "rows": len(outcome),
         "scores": statistic(np.ones(statistic.rows)),
         "interval": list(found.scores[metric]) if metric in found.scores else None,
         "seconds": round(spent.seconds, 3),
@@ -163,24 +175,34 @@ def compared(run: Run, parts: Parts) -> list[dict[str, Any]]:
 
 def _compared(run: Run, parts: Parts, name: str) -> dict[str, Any]:
     folder = run.folder / "compare" / name
-    proof = dataclasses.replace(parts.recipe.proof, gate=False, scoreboard=False, compare=None)
-    training = dataclasses.replace(parts.recipe.training, lr=None, head_lr=None)
-    recipe = dataclasses.replace(
-        parts.recipe, adapter=Choice(name), schedule=Choice(), training=training, proof=proof, allow_failed_checks=True, out=None
-    )
-    file = run.work / f"compare-{name}.yaml"
-    write_text(file, recipes.to_yaml(recipe))
-    console.say(f"scoreboard: training with the adapter '{name}' in a process of its own")
-    metrics = Path(folder) / "metrics.json"
+    metrics = folder / "metrics.json"
     if not metrics.is_file():
-        command = [sys.executable, "-m", "tunesmith", "tune", "--recipe", str(file), "--out", str(folder), "--json"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        console.say(f"scoreboard: training with the adapter '{name}' in a process of its own")
+        done = subprocess.run(_command(run, parts, name, folder), capture_output=True, text=True, check=False)
         if not metrics.is_file():
             reason = _reason(done)
             console.say(f"warning: the adapter '{name}' could not be trained: {reason}")
             return {"name": name, "kind": "adapter", "skipped": reason}
     line: dict[str, Any] = next(item for item in read_json(metrics)["scoreboard"] if item["kind"] == "adapter")
     return line
+
+
+def _command(run: Run, parts: Parts, name: str, folder: Path) -> list[str]:
+    """Train with another adapter, at its own default rates, or go on with that where it was interrupted."""
+    start = [sys.executable, "-m", "tunesmith", "tune", "--json"]
+    if (folder / "recipe.yaml").is_file():
+        return [*start, "--resume", str(folder)]
+    shutil.rmtree(folder, ignore_errors=True)  # it had not begun
+    recipe, training = parts.recipe, parts.recipe.training
+    others = recipe.proof.compare or []
+    limit = f"{recipes.seconds(training.time_limit) / (1 + len(others)):.3f}" if training.time_limit else None
+    # levers and readers were chosen for steps of this run's adapter
+    training = dataclasses.replace(training, lr=None, head_lr=None, levers=None, workers=None, time_limit=limit)
+    proof = dataclasses.replace(recipe.proof, gate=False, scoreboard=False, compare=None)
+    changed: dict[str, Any] = {"adapter": Choice(name), "schedule": Choice(), "training": training, "proof": proof}
+    file = run.work / f"compare-{name}.yaml"
+    write_text(file, recipes.to_yaml(dataclasses.replace(recipe, **changed, allow_failed_checks=True, out=None)))
+    return [*start, "--recipe", str(file), "--out", str(folder)]
 
 
 def _reason(done: subprocess.CompletedProcess[str]) -> str:
