@@ -33,8 +33,7 @@ from tunesmith.core.model import Model
 from tunesmith.core.run import Run
 from tunesmith.engine.loop import Loop
 from tunesmith.evaluate import checks
-from tunesmith.launch import local, outcome, pictures, training
-from tunesmith.launch.local import Ready
+from tunesmith.launch import outcome, preparing, training
 from tunesmith.launch.outcome import Scored
 from tunesmith.launch.training import Trained
 from tunesmith.recipe import from_plain
@@ -46,7 +45,7 @@ class Finished:
     """All that a run has when it is to prove itself."""
 
     run: Run
-    ready: Ready
+    ready: preparing.Ready
     trained: Trained
     tested: Scored
     head_before: dict[str, torch.Tensor]
@@ -67,25 +66,25 @@ def made_up(kind: str, source: Path, n: int = 120, task: str = "classification")
 
 
 def finished(
-    folder: Path, source: Path, rows: list[dict[str, Any]], plant: Callable[[Ready], None] | None = None, adapter: str = "lora"
+    folder: Path, source: Path, rows: list[dict[str, Any]], plant: Callable[[Model], None] | None = None, adapter: str = "lora"
 ) -> Finished:
     """The steps of `launch`, up to the checks, with a fault planted before training."""
     fit = {"epochs": 3, "batch_size": 8, "lr": 0.01, "tuning": "off", "feature_cache": "off"}
     options = {"max_length": 40} if adapter == "prompt" else {}  # room for the learned tokens
     plain = {"backbone": {"name": str(source), **options}, "adapter": {"name": adapter}, "training": fit, "trackers": []}
     run = runs.new(str(folder), "run")
-    local.prepare_process(0)
-    ready = local.prepared(from_plain(plain), rows, run)
-    head = {name: tensor.clone() for name, tensor in ready.model.head.state_dict().items()}
+    preparing.prepare_process(0)
+    ready = preparing.prepared(from_plain(plain), rows, run)
+    model = training.adapted(ready.parts, preparing.opened(ready))
+    head = {name: tensor.clone() for name, tensor in model.head.state_dict().items()}
     if plant is not None:
-        plant(ready)
-    parts, divided = ready.parts, ready.divided
-    table = pictures.rows_of(run, parts, ready.was.table)
-    planned = training.settled(run, parts, ready.model, table, divided, None)
-    trained = training.train(run, parts, ready.model, table, divided, planned, None)
+        plant(model)
+    parts, divided, table = ready.parts, ready.divided, ready.rows
+    planned = training.settled(run, parts, model, table, divided, None)
+    trained = training.train(run, parts, model, table, divided, planned, None)
     metrics = parts.task.metrics()
-    shown = outcome.predict_split(run, trained.model, parts.task, ready.was, table, divided, metrics)
-    tested = Scored(metrics.compute(), metrics.tables(), outcome.constant(parts.task, divided), shown)
+    predicted = outcome.predict_split(run, trained.model, parts.task, ready.was, table, divided, metrics)
+    tested = Scored(metrics.compute(), metrics.tables(), outcome.constant(parts.task, divided), predicted.first, metrics.compute())
     about = outcome.about(parts)
     bundles.save(run.bundle, model=trained.model, task=parts.task, adapter=parts.adapter, about=about, card="", samples=[])
     return Finished(run, ready, trained, tested, head)
@@ -141,8 +140,8 @@ def test_other_tasks_and_adapters_pass(checkpoints: Path, tmp_path: Path, task: 
 
 
 def test_an_adapter_that_is_frozen(checkpoints: Path, rows: Any, tmp_path: Path) -> None:
-    def plant(ready: Ready) -> None:
-        for name, parameter in ready.model.named_parameters():
+    def plant(model: Model) -> None:
+        for name, parameter in model.named_parameters():
             parameter.requires_grad = "lora" not in name and parameter.requires_grad
 
     found = finished(tmp_path / "run", checkpoints / "bert", rows, plant)
@@ -172,9 +171,9 @@ def test_statistics_of_frozen_batch_norms_that_move(checkpoints: Path, tmp_path:
 def test_a_loss_that_is_not_a_number(checkpoints: Path, rows: Any, tmp_path: Path) -> None:
     """The run stops at once; what the check says of such a training stands in test_checks.py."""
 
-    def plant(ready: Ready) -> None:
+    def plant(model: Model) -> None:
         with torch.no_grad():
-            next(ready.model.head.parameters()).fill_(float("nan"))
+            next(model.head.parameters()).fill_(float("nan"))
 
     with pytest.raises(TrainingError, match="is not finite in step 1"):
         finished(tmp_path / "run", checkpoints / "bert", rows, plant)
