@@ -11,8 +11,10 @@ import torch
 from tunesmith.core.arrays import Floats
 from tunesmith.core.contracts import Row, Task
 from tunesmith.core.model import Model, to_device
+from tunesmith.core.packed import packed
 from tunesmith.core.run import Run
 from tunesmith.core.spending import Spent
+from tunesmith.core.work import batches
 from tunesmith.evaluate.calibration import abstention
 from tunesmith.evaluate.drift import drift
 from tunesmith.evaluate.intervals import intervals
@@ -22,7 +24,7 @@ from tunesmith.launch.outcome import Predicted
 from tunesmith.launch.preparing import Ready
 from tunesmith.launch.training import Trained
 
-BATCH = 32
+BATCH = 64
 
 
 def judged(run: Run, ready: Ready, trained: Trained, task: Task, predicted: Predicted, found: Evidence, spent: Spent) -> dict[str, Any]:
@@ -56,7 +58,7 @@ def judged(run: Run, ready: Ready, trained: Trained, task: Task, predicted: Pred
         "intervals": intervals(statistic, statistic.rows, groups, seed).plain(),
         "calibration": task.calibration(whole.outputs, whole.truth),
         "abstention": None if sure is None else abstention(sure, statistic),
-        **outcome.sliced(parts, ready.was, whole, statistic, groups),
+        **outcome.sliced(ready, whole, statistic, groups),
         "scoreboard": board,
         "verdict": None if verdict is None else verdict.plain(),
         "gate": found.gate,
@@ -76,12 +78,16 @@ def _drift(ready: Ready, trained: Trained, found: Evidence) -> dict[str, Any] | 
 def _pooled(model: Model, rows: Sequence[Row], device: torch.device) -> Floats | None:
     """(rows, width) features of rows by the model as it stands."""
     model.eval()
-    parts = []
-    with torch.inference_mode():
-        for start in range(0, len(rows), BATCH):
-            items = [model.backbone.encode(row) for row in rows[start : start + BATCH]]
+    sizes = model.backbone.sizes(rows)
+    order = np.argsort(-sizes, kind="stable")
+    found: Floats | None = None
+    with torch.inference_mode(), packed(model.network):
+        for part in batches(sizes[order], BATCH):
+            items = [model.backbone.encode(rows[i]) for i in order[part]]
             pooled = model.features({"inputs": to_device(model.backbone.collate(items), device)}).pooled
             if pooled is None:
                 return None
-            parts.append(pooled.float().cpu().numpy())
-    return np.concatenate(parts)
+            if found is None:
+                found = np.empty((len(rows), pooled.shape[1]), np.float32)
+            found[order[part]] = pooled.float().cpu().numpy()
+    return found

@@ -29,6 +29,7 @@ from tunesmith.evaluate import slices, streaming
 from tunesmith.launch import features, training
 from tunesmith.launch.estimate import peak_memory
 from tunesmith.launch.evidence import Evidence
+from tunesmith.launch.preparing import Ready
 from tunesmith.launch.resolve import Parts
 
 RELOAD_ROWS = 32
@@ -37,8 +38,11 @@ SHOWN = 400
 """Characters of a text that are shown."""
 
 THUMBNAIL = 192
-WORDS = " (words)"
-"""What stands behind the name of a text column whose number of words is meant."""
+DERIVED = " ("
+"""What stands between the name of an input column and what was worked out of it."""
+
+MOST_PICTURES = 2000
+"""Pictures that are decoded for slices."""
 ACCUMULATED_ROWS = (4, 8)
 """Least and most training rows whose gradients are compared: each takes about four times a prediction, twice."""
 
@@ -155,28 +159,38 @@ def groups_of(parts: Parts, was: Read, numbers: Rows) -> npt.NDArray[Any] | None
     return was.table.ranks(column)[numbers] if column else None
 
 
-def sliced(parts: Parts, was: Read, outcome: Outcome, statistic: Statistic, groups: npt.NDArray[Any] | None) -> dict[str, Any]:
+def sliced(ready: Ready, outcome: Outcome, statistic: Statistic, groups: npt.NDArray[Any] | None) -> dict[str, Any]:
     """The keys of metrics.json about slices: scores by the columns that the recipe names, or by those that are worth it."""
+    seed, named = ready.parts.recipe.seed, ready.parts.recipe.proof.slices
     places = np.arange(len(outcome))
     if len(outcome) > slices.MOST_ROWS:
-        places = np.sort(np.random.default_rng(parts.recipe.seed).choice(len(outcome), slices.MOST_ROWS, replace=False))
+        places = np.sort(np.random.default_rng(seed).choice(len(outcome), slices.MOST_ROWS, replace=False))
         statistic, groups = statistic.take(places), None if groups is None else groups[places]
-    columns = _columns(parts, was, outcome.numbers[places])
-    named = parts.recipe.proof.slices
-    chosen = slices.propose(columns) if named is None else [name for name in columns if name.removesuffix(WORDS) in named]
-    return slices.by_columns(statistic, {name: columns[name] for name in chosen}, groups, parts.recipe.seed).plain()
+    columns = _columns(ready, outcome.numbers[places])
+    chosen = slices.propose(columns) if named is None else [name for name in columns if name.split(DERIVED)[0] in named]
+    return slices.by_columns(statistic, {name: columns[name] for name in chosen}, groups, seed).plain()
 
 
-def _columns(parts: Parts, was: Read, numbers: Rows) -> dict[str, list[Any]]:
-    """Values of the columns that are neither pictures nor labels, and what can be told of the inputs."""
-    kinds = {spec.column: spec.kind for spec in parts.backbone.input_spec()}
-    plain = [name for name in was.table.columns if kinds.get(name) != "image" and name not in (parts.recipe.data.label or [])]
-    found: dict[str, list[Any]] = {name: [] for name in plain}
-    for row in was.table.rows(numbers, plain):
+def _columns(ready: Ready, numbers: Rows) -> dict[str, list[Any]]:
+    """Values of the columns that are no labels; of texts their number of words, of pictures (unless they are many) size and brightness."""
+    kinds = {spec.column: spec.kind for spec in ready.parts.backbone.input_spec()}
+    table, label = ready.was.table, ready.parts.recipe.data.label or []
+    plain = [name for name in table.columns if kinds.get(name) != "image" and name not in label]
+    found: dict[str, list[Any]] = {}
+    for row in table.rows(numbers, plain):
         for name in plain:
-            value = row[name]
-            found[name].append(len(str(value or "").split()) if kinds.get(name) == "text" else value)
-    return {(name + WORDS if kinds.get(name) == "text" else name): values for name, values in found.items()}
+            text = kinds.get(name) == "text"
+            value = len(str(row[name] or "").split()) if text else row[name]
+            found.setdefault(f"{name}{DERIVED}words)" if text else name, []).append(value)
+    pictures = [name for name, kind in kinds.items() if kind == "image"] if len(numbers) <= MOST_PICTURES else []
+    for row in ready.rows.rows(numbers, pictures) if pictures else ():
+        for name in pictures:
+            pixels = None if row[name] is None else np.asarray(read_picture(row[name], name))
+            bright = None if pixels is None else round(float(pixels.mean()) / 255, 3)
+            shape = None if pixels is None else f"{pixels.shape[1]} x {pixels.shape[0]}"
+            found.setdefault(f"{name}{DERIVED}brightness)", []).append(bright)
+            found.setdefault(f"{name}{DERIVED}size)", []).append(shape)
+    return found
 
 
 @dataclass(frozen=True)
