@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -246,3 +247,66 @@ def test_an_interrupted_run_has_its_evidence_when_it_goes_on(
     found = metrics_of(tmp_path / "run")
     assert found["gate"] == kept.gate
     assert {item.name for item in kept.tried} < {item["name"] for item in found["scoreboard"]}
+
+
+def test_comparing_needs_rows_that_other_processes_can_read(checkpoints: Path, table: Path, tmp_path: Path) -> None:
+    import tunesmith
+    from tunesmith.core.errors import UsageError
+
+    with pytest.raises(UsageError, match="in memory"):
+        tunesmith.tune(read(table), backbone=str(checkpoints / "bert"), compare=["bitfit"], out=str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_a_comparison_goes_on_where_it_was_interrupted(table: Path, checkpoints: Path, tmp_path: Path) -> None:
+    """A comparison that was killed once it trained, and one that was killed before it did."""
+    given = ["--adapter", "head", "--compare", "bitfit,ia3", "--allow-failed-checks"]
+    out = tmp_path / "run"
+    for name in ("bitfit", "ia3"):
+        assert tune(table, checkpoints, out / "compare" / name, "--adapter", name, "--allow-failed-checks") == 0
+    shutil.rmtree(out / "compare" / "ia3")
+    (out / "compare" / "ia3" / "work").mkdir(parents=True)
+    (out / "compare" / "bitfit" / "metrics.json").unlink()
+    kept = tmp_path / "kept"
+    shutil.move(out / "compare", kept)
+    out.rmdir()
+    from tunesmith.launch import scoreboard
+
+    before = scoreboard.compared
+
+    def with_remains(run: Any, parts: Any) -> Any:
+        shutil.move(kept, run.folder / "compare")
+        return before(run, parts)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scoreboard, "compared", with_remains)
+        assert tune(table, checkpoints, out, *given) == 0
+    lines = {item["name"]: item for item in metrics_of(out)["scoreboard"]}
+    assert "scores" in lines["ia3"], lines["ia3"]
+    assert "skipped" in lines["bitfit"], "its rows were gone with work/, and the line says so"
+
+
+def test_a_wanted_recall_is_asked_of_every_contender(table: Path, checkpoints: Path, tmp_path: Path) -> None:
+    rows = [{**row, "label": "yes" if row["label"] == "class_0" else "no"} for row in read(table)]
+    data = write(tmp_path / "two.csv", rows)
+    given = ["--adapter", "head", "--split", "0.4,0.3,0.3", "--allow-failed-checks"]
+    assert tune(data, checkpoints, tmp_path / "plain", *given) == 0
+    assert tune(data, checkpoints, tmp_path / "asked", *given, "--set", "task.recall=0.9") == 0
+    plain, asked = ({item["name"]: item for item in metrics_of(tmp_path / name)["scoreboard"]} for name in ("plain", "asked"))
+    assert asked["linear_probe"]["scores"]["auroc"] == pytest.approx(plain["linear_probe"]["scores"]["auroc"])
+    task = bundles.load(tmp_path / "asked" / "bundle").task.settings()
+    assert task["threshold"] is not None
+    constant = next(c for c in metrics_of(tmp_path / "asked")["checks"] if c["name"] == "better_than_constant")
+    same = next(c for c in metrics_of(tmp_path / "plain")["checks"] if c["name"] == "better_than_constant")
+    assert constant == same, "a threshold that was asked for is no fault of the model"
+
+
+def test_cheap_ways_on_a_drawn_part_say_so(table: Path, checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evidence, "MOST_ROWS", {"train": 30, "validation": 8, "test": 7})
+    assert tune(table, checkpoints, tmp_path / "run", "--adapter", "head", "--allow-failed-checks") == 0
+    found = metrics_of(tmp_path / "run")
+    lines = {item["name"]: item for item in found["scoreboard"] if "scores" in item}
+    assert {item["rows"] for item in lines.values()} == {7}
+    assert "on 30 of 96 train rows" in lines["knn"]["note"]
+    assert "(On 7 test rows, drawn of 12.)" in found["verdict"]["sentence"]
