@@ -69,11 +69,17 @@ def options_of(made: argparse.ArgumentParser, quick_rows: int = 64) -> argparse.
     return options
 
 
+ALONE = ("--allow-failed-checks", "--no-gate", "--no-scoreboard")
+
+
 def tunesmith(*arguments: str | Path, cache: Path | None = None) -> Measured:
-    """One `tunesmith tune`, in a fresh process with a fresh feature cache unless one is given."""
+    """One `tunesmith tune`, in a fresh process with a fresh feature cache unless one is given.
+
+    It neither inspects the data nor tries cheap ways, as the other sides do neither: bench_proof.py says what that costs.
+    """
     with tempfile.TemporaryDirectory(prefix="tunesmith-bench-") as folder:
         run = Path(folder, "run")
-        command = [sys.executable, "-m", "tunesmith", "tune", *map(str, arguments), "--out", str(run), "--json", "--allow-failed-checks"]
+        command = [sys.executable, "-m", "tunesmith", "tune", *map(str, arguments), "--out", str(run), "--json", *ALONE]
         wall = _run(command, {"TUNESMITH_CACHE": str(cache or Path(folder, "cache"))})[1]
         told = json.loads((run / "metrics.json").read_text())
     return Measured(
@@ -93,11 +99,15 @@ def peer(python: Path, script: str, *arguments: str | Path) -> Measured:
     return Measured(found["train_seconds"], wall, found["peak_mb"], found["accuracy"])
 
 
+def environment() -> dict[str, str]:
+    """Of every process: waiting threads sleep."""
+    return {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "true"}
+
+
 def _run(command: Sequence[str], extra: Mapping[str, str]) -> tuple[str, float]:
     """Standard output and seconds of a command that must succeed. Waiting threads sleep, on both sides alike."""
-    environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "true", **extra}
     started = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env={**environment(), **extra}, check=False)
     if done.returncode:
         raise SystemExit(f"exit status {done.returncode} of: {' '.join(command)}\n{done.stderr[-3000:]}")
     return done.stdout, time.perf_counter() - started
