@@ -54,7 +54,7 @@ def judged(run: Run, ready: Ready, trained: Trained, task: Task, predicted: Pred
     board, verdict = scoreboard.scored(task, found, own, groups, seed)
     return {
         "intervals": intervals(statistic, statistic.rows, groups, seed).plain(),
-        "calibration": task.calibration(whole.outputs, whole.truth),
+        "calibration": task.calibration(whole.outputs, whole.truth, groups),
         "abstention": None if sure is None else abstention(sure, statistic),
         **outcome.sliced(parts, ready.was, whole, statistic, groups),
         "scoreboard": scoreboard.ranked([*board, *scoreboard.compared(run, parts)], task),
