@@ -104,6 +104,8 @@ def test_a_calibrated_task_says_what_it_knows(made: Case) -> None:
     assert plain(fitted.decode(outputs)) == fitted.decode(outputs)
     told, sure = fitted.calibration(outputs, truth), fitted.confidence(outputs)
     assert plain(told) == told
+    by_groups = fitted.calibration(outputs, truth, np.arange(len(truth)) // 2)
+    assert plain(by_groups) == by_groups
     assert sure is None or (sure.shape == (len(truth),) and 0 <= sure.min() <= sure.max() <= 1)
 
 

@@ -10,7 +10,7 @@ from scipy import stats
 from sklearn.calibration import calibration_curve
 
 from tunesmith.core.arrays import softmax
-from tunesmith.evaluate.calibration import abstention, clopper_pearson, coverage, decision, ece, reliability
+from tunesmith.evaluate.calibration import abstention, clopper_pearson, coverage, decision, ece, reliability, share_interval
 from tunesmith.evaluate.statistics import ClassificationStatistic
 
 
@@ -54,12 +54,45 @@ def test_shares_are_scipys(hits: int, rows: int) -> None:
     assert clopper_pearson(hits, rows) == pytest.approx((own.low, own.high), abs=1e-9)
 
 
+def test_shares_of_grouped_rows_hold_the_truth_as_often_as_they_say() -> None:
+    """Groups of 10 rows whose own share is drawn around 0.9; taken as independent rows the interval would hold it in four of five cases."""
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(25), 10)
+    alone = together = 0
+    for _ in range(400):
+        held = rng.random(250) < rng.beta(2.7, 0.3, 25)[groups]
+        low, high = share_interval(held, groups)
+        together += low <= 0.9 <= high
+        low, high = share_interval(held)
+        alone += low <= 0.9 <= high
+    assert together >= 376  # 94%
+    assert alone < 350
+
+
+def test_shares_of_grouped_rows_by_hand() -> None:
+    whole = np.repeat(np.arange(40) < 30, 5)  # rows of a group are copies
+    assert share_interval(whole, np.repeat(np.arange(40), 5)) == pytest.approx(clopper_pearson(30, 40), abs=0.01)
+    single = np.arange(400) < 300
+    assert share_interval(single, np.arange(400)) == pytest.approx(clopper_pearson(300, 400), abs=1e-3)
+    low, high = share_interval(np.ones(50, bool), np.arange(50) // 10)
+    assert high == 1
+    assert low <= clopper_pearson(5, 5)[0]
+    assert share_interval(single, np.zeros(400)) is None
+    assert coverage("lac", 0.9, single, single, np.zeros(400))["interval"] is None
+
+
 def test_coverage_and_decision_by_hand() -> None:
     found = coverage("lac", 0.9, np.array([True, True, True, False]), np.array([1, 2, 1, 2]))
     assert (found["measured"], found["size"], found["wanted"], found["kind"]) == (0.75, 1.5, 0.9, "lac")
     told = decision(0.3, np.array([True, True, False, False]), np.array([True, False, True, True]), {"recall": 0.9})
     assert (told["measured"]["recall"], told["missed"], told["false_alarms"]) == (pytest.approx(1 / 3), 2, 1)
     assert decision(0.3, np.array([True]), np.array([False]), {})["measured"] is None
+    positives = np.repeat([True, False], 100)
+    said = np.repeat(np.arange(20) % 4 > 0, 10)
+    recalls = [decision(0.3, said, positives, {}, groups)["measured"] for groups in (None, np.arange(200) // 10)]
+    assert recalls[0]["recall"] == recalls[1]["recall"]
+    assert recalls[1]["interval"] == list(share_interval(said[:100], np.arange(100) // 10))
+    assert recalls[1]["interval"][0] < recalls[0]["interval"][0]
     json.dumps([found, told])
 
 

@@ -135,6 +135,13 @@ def test_better_than_the_constant(own: float, constant: float, direction: str, s
     assert checks.better_than_constant({"m": own, "rows": 100}, {"m": constant}, ("m", direction)).status == status
 
 
+@pytest.mark.parametrize(("rows", "status"), [(1, "not_applicable"), (4, "not_applicable"), (5, "passed")])
+def test_a_handful_of_rows_is_not_held_against_a_constant(rows: int, status: str) -> None:
+    found = checks.better_than_constant({"m": 1.0, "rows": rows}, {"m": 0.5}, ("m", "max"))
+    assert found.status == status
+    assert status == "passed" or f"{rows} test row" in found.detail
+
+
 def test_differences() -> None:
     assert checks.differences({"a": [1.0, 2.0]}, {"a": [1.0, 2.5]}) == 0.25
     assert checks.differences({"a": 1}, {"b": 1}) == math.inf

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -67,6 +68,19 @@ def test_groups_that_err_together_do_not_name_their_slice() -> None:
         together += by_columns(of(right), {"site": site.tolist()}, patients).worst is not None
     assert together <= 6
     assert alone > together
+
+
+@pytest.mark.parametrize(("others", "named"), [(3, False), (40, True)])
+def test_a_slice_of_few_groups_is_never_certain(others: int, named: bool) -> None:
+    """All rows of its two groups are wrong and all others right: two of `others` + 2 groups are these by chance in one of so many pairs."""
+    groups = np.repeat(np.arange(others + 2), 10)
+    groups[:20] = np.repeat([0, 1], [5, 15])
+    slow = groups < 2
+    found = by_columns(of(~slow), {"site": np.where(slow, "south", "north").tolist()}, groups)
+    worst = found.slices[0]
+    assert (worst.value, worst.score) == ("south", 0)
+    assert worst.p == pytest.approx(2 / math.comb(others + 2, 2))
+    assert (found.worst is not None) == named
 
 
 def test_values_are_cut_into_slices() -> None:

@@ -77,6 +77,7 @@ def view(
         targets={split: np.asarray([targets[number] for number in numbers]) for split, numbers in splits.items()},
         classes=more.pop("classes", ()),
         read=read,
+        raw=more.pop("raw", read),
         origin=lambda number: ("rows.csv", f"row {number + 1}"),
         rows=len(rows),
         **more,

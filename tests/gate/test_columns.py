@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,6 +16,7 @@ from sklearn.metrics import roc_auc_score
 from tests.gate.planting import clean_rows, clean_splits, found, sentence, view
 
 from tunesmith.core.contracts import Picture
+from tunesmith.gate import inspect
 from tunesmith.gate._columns import auroc, cramer, fact, ranks, spearman
 
 
@@ -155,11 +158,16 @@ def test_pictures_of_unusual_size(tmp_path: Path) -> None:
     }
 
 
-def test_pictures_in_any_form_are_measured_and_equal_ones_are_no_finding(tmp_path: Path) -> None:
-    rows = _pictures(tmp_path, dict.fromkeys(range(60), (28, 28)))
+def test_pictures_are_measured_by_their_files_whether_they_are_kept_decoded_or_not(tmp_path: Path) -> None:
+    rows = _pictures(tmp_path, {3: (10, 12), 44: (900, 800), 55: (700, 60)})
     rows[1]["image"] = Path(rows[1]["image"]).read_bytes()
-    rows[2]["image"] = Picture(np.zeros((28, 28, 3), np.uint8))
-    rows[4]["image"] = Picture(np.zeros((300, 300, 3), np.uint8), np.zeros((224, 224, 3), np.uint8))  # its own size is not known
-    assert found(view(rows, PICTURES, {"image": "image"}), "sizes") == {}
-    rows[2]["image"] = Picture(np.zeros((2, 2, 3), np.uint8))
-    assert found(view(rows, PICTURES, {"image": "image"}), "sizes")["tiny_pictures"].examples[0].row == 2
+    small = Picture(np.zeros((40, 40, 3), np.uint8), np.zeros((32, 32, 3), np.uint8))  # as a network reads it: its own size is not known
+
+    def kept(numbers: Any, columns: Any) -> Iterator[dict[str, Any]]:
+        return ({"image": small, "label": rows[int(number)]["label"]} for number in numbers)
+
+    plain = view(rows, PICTURES, {"image": "image"})
+    decoded = dataclasses.replace(plain, read=kept)
+    first, second = ([vars(one) for one in inspect(of, ["sizes"]).findings] for of in (plain, decoded))
+    assert len(first) == 3
+    assert first == second

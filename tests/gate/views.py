@@ -30,6 +30,7 @@ def view_of(
         targets={split: np.asarray(targets)[found] for split, found in places.items()},
         classes=classes,
         read=lambda numbers, columns: (dict(rows[int(number)]) for number in numbers),
+        raw=lambda numbers, columns: (dict(rows[int(number)]) for number in numbers),
         origin=lambda number: ("rows.csv", str(number)),
         rows=len(rows),
         features=lambda split: None if features is None else np.asarray(features)[places[split]],

@@ -56,6 +56,23 @@ def test_the_verb_prints_tables_json_and_a_page(folders: list[str], tmp_path: Pa
     assert main(["compare", *folders, "--out", "page.pdf"]) == 2
 
 
+def test_rows_that_belong_together_have_no_p(folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = runs.recipe()
+    grouped = {**recipe, "data": {**recipe["data"], "group": "patient"}}
+    other = runs.write(tmp_path / "grouped", runs.metrics(), grouped, runs.predictions(TARGET, TARGET))
+    out = tmp_path / "page.html"
+    assert main(["compare", folders[0], str(other), "--out", str(out)]) == 0
+    told = capsys.readouterr().out
+    for text in (told, out.read_text().replace("&#39;", "'")):
+        assert "rows of a 'patient' belong together" in text
+        assert "p < 0.001" not in text
+        assert "is better than" not in text
+    assert main(["compare", folders[0], str(other), "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["differences"]
+    assert found["difference"] == pytest.approx(0.3)
+    assert [found[key] for key in ("interval", "p", "p_of_all", "better")] == [None] * 4
+
+
 def test_what_cannot_be_compared_is_refused(folders: list[str], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="at least two different runs"):
         compare([folders[0], folders[0]])

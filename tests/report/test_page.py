@@ -94,6 +94,14 @@ def test_anchors_names_and_headings_are_in_order(whole: Read) -> None:
             assert attributes.get("aria-label") or attributes.get("aria-hidden") == "true"
 
 
+def test_coverage_of_later_rows_is_not_promised(tmp_path: Path, whole: Read) -> None:
+    data = {**runs.recipe()["data"], "time": "sent"}
+    later = read(tmp_path, runs.metrics(), data=data)
+    told = "Test rows are later ones (by 'sent')"
+    assert told in " ".join(later.texts["p"])
+    assert told not in " ".join(whole.texts["p"])
+
+
 def test_the_order_of_the_sections(whole: Read) -> None:
     assert whole.sections() == [
         *("summary", "scoreboard", "scores", "learning", "confusion", "classes", "calibration", "slices", "mistakes", "data", "checks"),

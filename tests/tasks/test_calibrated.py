@@ -103,6 +103,9 @@ def test_sets_hold_the_truth_as_often_as_wanted_and_temperature_mends_confidence
     assert told["ece"]["after"] < 0.03 < 0.1 < told["ece"]["before"]
     assert told["conformal"]["interval"][0] < told["conformal"]["measured"] < told["conformal"]["interval"][1]
     assert told["notes"] == {}
+    grouped = fitted.calibration(outputs[2000:], truth[2000:], truth[2000:])
+    assert grouped["conformal"]["interval"] != told["conformal"]["interval"]
+    assert "exchangeable" in grouped["notes"]["conformal"]
     assert json.loads(json.dumps(told)) == told
     before, after = task.statistic(outputs, truth)(np.ones(6000)), fitted.statistic(outputs, truth)(np.ones(6000))
     assert after["accuracy"] == before["accuracy"]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from tunesmith.core.arrays import Floats
 
+    Reader = Callable[[Sequence[int] | npt.NDArray[np.int64], Sequence[str] | None], Iterator[Row]]
+
 Severity = Literal["info", "warning", "error"]
 """`error` stops a run: its test scores would not mean what they say. `warning` is to be looked at; `info` is to be known."""
 
@@ -82,6 +84,8 @@ class View:
         targets: split -> (n,) class numbers (integers) or numbers (floats), or (n, labels) of 0 and 1.
         classes: names of the classes or labels; empty for numbers.
         read: (row numbers, columns) -> their rows; columns None for all. Pictures come as `Picture`, path or bytes.
+        raw: the same with what the table itself holds, pictures as path or bytes: a `Picture` tells neither its file's name nor, where it
+            was kept smaller, its size.
         origin: row number -> file and place in it.
         unreadable: rows that could not be used: how many, and the first of them in words.
         rows: how many rows were read, usable or not.
@@ -97,7 +101,8 @@ class View:
     splits: Mapping[str, npt.NDArray[np.int64]]
     targets: Mapping[str, npt.NDArray[Any]]
     classes: Sequence[str]
-    read: Callable[[Sequence[int] | npt.NDArray[np.int64], Sequence[str] | None], Iterator[Row]]
+    read: Reader
+    raw: Reader
     origin: Callable[[int], tuple[str, str]]
     unreadable: tuple[int, Sequence[str]] = (0, ())
     rows: int = 0

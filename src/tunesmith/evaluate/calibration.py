@@ -12,14 +12,16 @@ import numpy.typing as npt
 
 from tunesmith.core.errors import require
 from tunesmith.core.outcomes import Statistic
+from tunesmith.evaluate.intervals import units
 
 Floats = npt.NDArray[np.float64]
+Groups = npt.NDArray[Any] | None
 BINS = 15
 POINTS = 20
 
 
-def clopper_pearson(hits: int, rows: int, level: float = 0.95) -> tuple[float, float]:
-    """The exact interval of a share (Clopper and Pearson 1934).
+def clopper_pearson(hits: float, rows: float, level: float = 0.95) -> tuple[float, float]:
+    """The exact interval of a share (Clopper and Pearson 1934); counts need not be whole.
 
     Example:
         >>> low, high = clopper_pearson(9, 10)
@@ -31,6 +33,43 @@ def clopper_pearson(hits: int, rows: int, level: float = 0.95) -> tuple[float, f
     low = float(special.betaincinv(hits, rows - hits + 1, tail)) if hits else 0.0
     high = float(special.betaincinv(hits + 1, rows - hits, 1 - tail)) if hits < rows else 1.0
     return low, high
+
+
+def share_interval(held: npt.NDArray[np.bool_], groups: Groups = None, level: float = 0.95) -> tuple[float, float] | None:
+    """The interval of a share of rows: Clopper and Pearson's, by whole groups where rows belong together (Korn and Graubard 1998).
+
+    Rows of a group are alike, so they count for fewer: for as many independent rows as would make the share vary as it does between
+    groups, and for fewer still where there are few groups, by the ratio of Student's t. Where all rows agree each group counts for one.
+
+    Args:
+        held: (rows,) at least one, whether each counts.
+        groups: (rows,) values that are equal for rows that belong together.
+        level: wanted coverage.
+
+    Returns:
+        None where all rows are of one group.
+
+    Example:
+        >>> low, high = share_interval(np.arange(20) < 18)
+        >>> alike = share_interval(np.arange(20) < 18, np.arange(20) // 2)
+        >>> alike[0] < low < high < alike[1]
+        True
+    """
+    hits, rows = int(held.sum()), len(held)
+    if groups is None:
+        return clopper_pearson(hits, rows, level)
+    unit = units(rows, groups)
+    count = int(unit.max()) + 1
+    if count < 2:
+        return None
+    share = hits / rows
+    off = np.bincount(unit, held - share)
+    variance = count / (count - 1) * float(np.square(off).sum()) / rows**2
+    alone = float(count) if hits in (0, rows) else min(float(rows), share * (1 - share) / variance) if variance else float(rows)
+    special = require("scipy.special", "the interval of a share")
+    ratio = float(special.stdtrit(rows - 1, (1 + level) / 2) / special.stdtrit(count - 1, (1 + level) / 2))
+    alone *= ratio**2
+    return clopper_pearson(share * alone, alone, level)
 
 
 def reliability(confidence: Floats, right: Floats, bins: int = BINS, *, adaptive: bool = False) -> list[dict[str, float]]:
@@ -93,35 +132,45 @@ def trust(before: tuple[Floats, Floats], after: tuple[Floats, Floats]) -> dict[s
     }
 
 
-def coverage(kind: str, wanted: float, held: npt.NDArray[np.bool_], sizes: Floats) -> dict[str, Any]:
-    """How often conformal sets or intervals hold the truth, with its Clopper-Pearson interval, and their mean size.
+def coverage(kind: str, wanted: float, held: npt.NDArray[np.bool_], sizes: Floats, groups: Groups = None) -> dict[str, Any]:
+    """How often conformal sets or intervals hold the truth, with the interval of that share, and their mean size.
 
     Args:
         kind: `lac` (sets of classes) or `absolute` (intervals of numbers).
         wanted: the share that was asked for.
         held: (rows,) whether the truth is inside.
         sizes: (rows,) classes in a set, or width of an interval.
+        groups: (rows,) as for `share_interval`.
     """
-    hits, rows = int(held.sum()), len(held)
     return {
         "kind": kind,
         "wanted": wanted,
-        "measured": hits / rows,
-        "interval": list(clopper_pearson(hits, rows)),
+        "measured": float(held.mean()),
+        "interval": _listed(share_interval(held, groups)),
         "size": float(sizes.mean()),
     }
 
 
-def decision(threshold: float, said: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_], asked: dict[str, float]) -> dict[str, Any]:
-    """What a decision threshold does: recall of the positives with its Clopper-Pearson interval, missed ones, false alarms.
+def _listed(pair: tuple[float, float] | None) -> list[float] | None:
+    return None if pair is None else list(pair)
+
+
+def decision(
+    threshold: float, said: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_], asked: dict[str, float], groups: Groups = None
+) -> dict[str, Any]:
+    """What a decision threshold does: recall of the positives with its interval, missed ones, false alarms.
 
     Args:
         threshold: the probability from which on a row is said to be positive.
         said, truth: (rows,).
         asked: the wanted `recall`, or the `cost` of a missed positive in false alarms.
+        groups: (rows,) as for `share_interval`.
     """
     hits, positives, alarms = int((said & truth).sum()), int(truth.sum()), int((said & ~truth).sum())
-    measured = {"recall": hits / positives, "interval": list(clopper_pearson(hits, positives))} if positives else None
+    measured = None
+    if positives:
+        pair = share_interval(said[truth], None if groups is None else groups[truth])
+        measured = {"recall": hits / positives, "interval": _listed(pair)}
     return {"value": threshold, "asked": asked, "measured": measured, "missed": positives - hits, "false_alarms": alarms}
 
 

@@ -267,11 +267,17 @@ def _by_chance(distance: float, mine: _Part, rest: _Part) -> float:
     """Probability of at least this distance if a slice were like the rest, by Student's t.
 
     The standard error of the slice is at least what that of the rest makes of so few rows: a slice that is all wrong does not vary, which
-    does not make it certain.
+    does not make it certain. Nor is anything surer than a permutation test could be: if units were dealt to slice and rest at random, the
+    worst ones would meet in the slice in one of `mine.units + rest.units` choose `mine.units` cases.
     """
     if mine.units < 2 or rest.units < 2:
         return 1.0
     error = math.hypot(max(mine.error, rest.error * math.sqrt(rest.units / mine.units)), rest.error)
-    if error == 0:
-        return 1.0 if distance <= 0 else 0.0
-    return float(1 - require("scipy.special", "comparing slices").stdtr(mine.units - 1, distance / error))
+    if error == 0 and distance <= 0:
+        return 1.0
+    by_t = float(1 - require("scipy.special", "comparing slices").stdtr(mine.units - 1, distance / error)) if error else 0.0
+    return max(by_t, math.exp(-_log_choices(mine.units + rest.units, mine.units)))
+
+
+def _log_choices(of: int, chosen: int) -> float:
+    return math.lgamma(of + 1) - math.lgamma(chosen + 1) - math.lgamma(of - chosen + 1)

@@ -9,7 +9,7 @@ import numpy as np
 
 from tunesmith.core.findings import View
 from tunesmith.gate._columns import Fact, fact
-from tunesmith.gate._pictures import seen
+from tunesmith.gate._pictures import brightness, seen
 from tunesmith.gate._rows import Places
 from tunesmith.gate._texts import words
 
@@ -56,16 +56,15 @@ def text_facts(view: View, sample: Sample) -> Iterator[tuple[str, Fact]]:
 def picture_facts(view: View, sample: Sample) -> Iterator[tuple[str, Fact]]:
     """Size, brightness, kind of file and maker of the camera of each input column of pictures; with its name."""
     for name in view.of_kind("image"):
-        found = {
-            split: [seen(row[name], bright=True) for row in view.read(view.splits[split][sample.of(split)], [name])]
-            for split in ("train", "validation")
-        }
+        numbers = {split: view.splits[split][sample.of(split)] for split in ("train", "validation")}
+        outside = {split: [seen(row[name]) for row in view.raw(numbers[split], [name])] for split in numbers}
         for attribute, what in (
             ("width", "the width"),
             ("height", "the height"),
-            ("brightness", "the mean brightness"),
             ("ending", "the file ending"),
             ("make", "the maker of the camera (EXIF)"),
         ):
-            train, validation = ([getattr(one, attribute, None) or None for one in found[split]] for split in ("train", "validation"))
+            train, validation = ([getattr(one, attribute, None) or None for one in outside[split]] for split in numbers)
             yield name, fact(f"{what} of '{name}'", train, validation)
+        train, validation = ([brightness(row[name]) for row in view.read(numbers[split], [name])] for split in numbers)
+        yield name, fact(f"the mean brightness of '{name}'", train, validation)

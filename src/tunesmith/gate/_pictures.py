@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,55 +18,75 @@ from tunesmith.core.errors import require
 MAKE = 271
 """The EXIF tag of the camera's maker."""
 
+SMALL = (64, 64)
+"""In so many pixels brightness is measured."""
+
 
 @dataclass(frozen=True)
 class Seen:
     """A picture's outside.
 
     Attributes:
-        width: in pixels; None where it is not known, as the picture was kept smaller.
+        width: in pixels.
         height: likewise.
-        brightness: mean grey value from 0 to 255; None where it was not asked for.
         ending: of its file's name, in lower case; empty where that is not known.
         make: maker of the camera; empty where that is not known.
     """
 
-    width: int | None
-    height: int | None
-    brightness: float | None = None
+    width: int
+    height: int
     ending: str = ""
     make: str = ""
 
 
-def seen(value: Any, bright: bool = False) -> Seen | None:
-    """Look at a picture: at its header only, unless its brightness is asked for.
+def seen(value: str | bytes) -> Seen | None:
+    """Look at a picture's header.
 
     Args:
-        value: a `Picture`, the path of a file, or the bytes of one.
-        bright: whether to decode it, a large JPEG in a fraction of its size.
+        value: the path of a file, or the bytes of one, as `View.raw` gives them.
 
     Returns:
         None where it cannot be read any more; the audit named what it could not read.
     """
-    if isinstance(value, Picture):
-        height, width = value.pixels.shape[:2]
-        brightness = float(value.pixels[::2, ::2].mean()) if bright else None
-        return Seen(width, height, brightness) if value.square is None else Seen(None, None, brightness)
+    try:
+        with _opened(value) as picture:
+            width, height = picture.size
+            make = str(picture.getexif().get(MAKE) or "").strip("\0 ")
+    except (OSError, SyntaxError, ValueError, EOFError):
+        return None
+    return Seen(width, height, Path(value).suffix.lower() if isinstance(value, str) else "", make)
+
+
+def brightness(value: str | bytes | Picture) -> float | None:
+    """Mean grey value from 0 to 255; None where the picture cannot be read any more.
+
+    Args:
+        value: as `View.read` gives it: a picture that is decoded is not decoded again, and a large JPEG only in a fraction of its size.
+    """
     require("PIL", "pictures")
     from PIL import Image
 
-    ending = Path(value).suffix.lower() if isinstance(value, str) else ""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of damaged EXIF data, and of sizes that the audit has judged
-            with Image.open(io.BytesIO(value) if isinstance(value, bytes) else value) as picture:
-                width, height = picture.size
-                make = str(picture.getexif().get(MAKE) or "").strip("\0 ")
-                brightness = None
-                if bright:
-                    picture.draft("L", (64, 64))
-                    picture.thumbnail((64, 64))
-                    brightness = float(np.asarray(picture.convert("L")).mean())
+        if isinstance(value, Picture):
+            return _grey(Image.fromarray(np.asarray(value.pixels)))
+        with _opened(value) as picture:
+            picture.draft("L", SMALL)
+            return _grey(picture)
     except (OSError, SyntaxError, ValueError, EOFError):
         return None
-    return Seen(width, height, brightness, ending, make)
+
+
+@contextmanager
+def _opened(value: str | bytes) -> Iterator[Any]:
+    require("PIL", "pictures")
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of damaged EXIF data, and of sizes that the audit has judged
+        with Image.open(io.BytesIO(value) if isinstance(value, bytes) else value) as picture:
+            yield picture
+
+
+def _grey(picture: Any) -> float:
+    picture.thumbnail(SMALL)
+    return float(np.asarray(picture.convert("L")).mean())

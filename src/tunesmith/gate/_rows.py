@@ -95,11 +95,11 @@ def _cell(value: Any) -> str:
 
 
 def lines(view: View, numbers: Sequence[int] | Rows) -> list[str]:
-    """The inputs of a few rows, each in one line."""
+    """The inputs of a few rows, each in one line; of pictures the names of their files."""
     columns = list(view.inputs)
     order = np.argsort(np.asarray(numbers, np.int64), kind="stable")
     shown = [""] * len(order)
-    for place, row in zip(order, view.read(np.asarray(numbers, np.int64)[order], columns), strict=True):
+    for place, row in zip(order, view.raw(np.asarray(numbers, np.int64)[order], columns), strict=True):
         shown[place] = line(row, columns)
     return shown
 

@@ -74,8 +74,8 @@ class Sizes(Inspection):
 
     def _pictures(self, view: View, column: str) -> list[Finding]:
         rows = _drawn(view, self.most_pictures)
-        looked = [(number, seen(row[column])) for number, row in zip(rows, view.read(rows, [column]), strict=True)]
-        known = [(int(number), one.width, one.height) for number, one in looked if one is not None and one.width and one.height]
+        looked = [(number, seen(row[column])) for number, row in zip(rows, view.raw(rows, [column]), strict=True)]
+        known = [(int(number), one.width, one.height) for number, one in looked if one is not None]
         if not known:
             return []
         numbers, sides = np.asarray([item[0] for item in known], np.int64), np.asarray([item[1:] for item in known], np.float64)

@@ -48,6 +48,7 @@ def view(ready: Ready, features: RunFeatures | None = None) -> View:
         targets={name: targets(divided, numbers) for name, numbers in divided.splits.items()},
         classes=parts.task.labels(),
         read=ready.rows.rows,
+        raw=was.table.rows,
         origin=was.table.origin,
         unreadable=(was.bad.total, named),
         rows=len(was.table) + was.bad.total,

@@ -56,7 +56,7 @@ def judged(run: Run, ready: Ready, trained: Trained, task: Task, predicted: Pred
     board, verdict = scoreboard.scored(parts.task, task, found, own, groups, seed)
     return {
         "intervals": intervals(statistic, statistic.rows, groups, seed).plain(),
-        "calibration": task.calibration(whole.outputs, whole.truth),
+        "calibration": task.calibration(whole.outputs, whole.truth, groups),
         "abstention": None if sure is None else abstention(sure, statistic),
         **outcome.sliced(ready, whole, statistic, groups),
         "scoreboard": board,

@@ -161,8 +161,8 @@ def _verdict(
     unit = intervals.units(statistic.rows, groups)
     if REPLICATES * max(statistic.work, statistic.rows) > 2 * intervals.MOST_WORK:
         weightings = intervals.left_out(unit, seed, intervals.AT_ONCE)
-        return paired.verdict(contenders, name, metric, weightings, "jackknife")
-    return paired.verdict(contenders, name, metric, intervals.drawn(unit, REPLICATES, seed, intervals.AT_ONCE))
+        return paired.verdict(contenders, name, metric, weightings, "jackknife", units=int(unit.max()) + 1)
+    return paired.verdict(contenders, name, metric, intervals.drawn(unit, REPLICATES, seed, intervals.AT_ONCE), units=int(unit.max()) + 1)
 
 
 def compared(run: Run, parts: Parts) -> list[dict[str, Any]]:

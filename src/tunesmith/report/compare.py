@@ -6,7 +6,7 @@ The first run is what the others are compared with. All must have been scored on
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,10 @@ class Compared:
         metric: a score that is a mean over rows.
         rows: that both were scored on.
         found: how far they are apart.
-        p: for all comparisons at once (Holm).
+        p: for all comparisons at once (Holm); None where rows are not independent.
         better: whether the run is better, by more than chance: None where chance may have done it.
+        group: column by which rows belong together, in any of the recipes. Predictions do not say which rows do, so chance is then not
+            judged.
     """
 
     run: str
@@ -47,13 +49,22 @@ class Compared:
     metric: str
     rows: int
     found: pairing.Difference
-    p: float
+    p: float | None
     better: bool | None
+    group: str | None = None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Of the difference; None where rows are not independent."""
+        return None if self.group else self.found.interval
 
     @property
     def sentence(self) -> str:
         """For a person."""
-        metric, pair = words.metric(self.metric), self.found.interval
+        metric, pair = words.metric(self.metric), self.interval
+        if pair is None or self.p is None:
+            difference = f"{metric} {words.signed(self.found.difference)} on the same {self.rows:,} rows"
+            return f"{self.run} against {self.against}: {difference}; {_dependent(str(self.group))}."
         figures = f"{words.signed(self.found.difference)}, 95% interval {words.signed(pair[0])} to {words.signed(pair[1])}"
         word = {True: "is better than", False: "is worse than", None: "cannot be told from"}[self.better]
         return f"{self.run} {word} {self.against}: {metric} {figures}, {words.probability(self.p)}, on the same {self.rows:,} rows."
@@ -105,10 +116,11 @@ class Comparison:
                     "metric": item.metric,
                     "rows": item.rows,
                     "difference": item.found.difference,
-                    "interval": list(item.found.interval),
-                    "p": item.found.p,
+                    "interval": None if item.interval is None else list(item.interval),
+                    "p": None if item.p is None else item.found.p,
                     "p_of_all": item.p,
-                    "test": item.found.test,
+                    "test": None if item.p is None else item.found.test,
+                    "group": item.group,
                     "better": item.better,
                     "sentence": item.sentence,
                 }
@@ -116,6 +128,10 @@ class Comparison:
             ],
             "recipes": self.recipes,
         }
+
+
+def _dependent(group: str) -> str:
+    return f"rows of a '{group}' belong together and are not independent, so neither interval nor p is given"
 
 
 def _flat(tree: Mapping[str, Any], before: str = "") -> dict[str, Any]:
@@ -169,10 +185,12 @@ def _compared(names: Sequence[str], runs: Sequence[Facts]) -> list[Compared]:
         found.append((name, pairing.difference(base[mine], other.by_row()[theirs])))
     metric = first.metric
     sign = -1 if metric == "mae" else 1
+    group = next((column for run in runs if (column := (run.recipe.get("data") or {}).get("group"))), None)
     result = []
     for (name, item), p in zip(found, pairing.holm([item.p for _, item in found]), strict=True):
         better = sign * item.difference > 0 if p < DIFFERENT_FROM else None
-        result.append(Compared(name, names[0], metric, len(first), item, p, better))
+        whole = Compared(name, names[0], metric, len(first), item, p, better)
+        result.append(replace(whole, p=None, better=None, group=group) if group else whole)
     return result
 
 
@@ -216,15 +234,18 @@ def _differences(found: Comparison) -> Section:
             item.run,
             words.metric(item.metric),
             words.signed(item.found.difference),
-            f"[{words.signed(item.found.interval[0])}, {words.signed(item.found.interval[1])}]",
-            words.probability(item.found.p),
-            words.probability(item.p),
+            f"[{words.signed(item.interval[0])}, {words.signed(item.interval[1])}]" if item.interval else "",
+            words.probability(item.found.p) if item.p is not None else "",
+            words.probability(item.p) if item.p is not None else "",
         ]
         for item in found.compared
     ]
     columns = [Column("run"), Column("score"), Column("difference", "number"), Column("interval", "number")]
     columns += [Column("alone", "number"), Column("of all comparisons", "number")]
-    prose = [f"On the same rows; p by {found.compared[0].found.test}. Rows are taken to be independent of each other."]
+    first = found.compared[0]
+    prose = [f"On the same rows; p by {first.found.test}. Rows are taken to be independent of each other."]
+    if first.group:
+        prose = [f"On the same rows; {_dependent(first.group)}."]
     return Section("differences", "Differences", prose, [Table(f"Each run minus {found.names[0]}", columns, rows)])
 
 

@@ -208,6 +208,11 @@ def calibration(facts: Facts) -> Section | None:
     if temperature is not None:
         prose.append(f"Temperature {words.number(float(temperature))}, chosen on validation.")
     prose += [words.sentence(f"{words.metric(part)} {why}.") for part, why in (found.get("notes") or {}).items()]
+    if found.get("conformal") and (time := (facts.recipe.get("data") or {}).get("time")):
+        prose.append(
+            f"The coverage is promised for rows that are exchangeable with the validation rows. Test rows are later ones (by '{time}'), so "
+            "only what was measured on them counts, and it may change further."
+        )
     figures = []
     if found.get("bins"):
         legend = [(1, "after calibration"), *([(2, "before")] if found.get("bins_before") else [])]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy.typing as npt
+
 from tunesmith.evaluate.post_hoc import LEAST_ROWS, least_rows
 
 RECALL = "share of the positives that must be found; sets the decision threshold on validation"
@@ -70,3 +72,13 @@ def coverage_note(coverage: float, fitted: bool) -> dict[str, str]:
     if not coverage:
         return {"conformal": "not asked for (coverage 0)"}
     return {"conformal": f"not fitted: a coverage of {coverage:.4g} needs at least {least_rows(coverage)} validation rows"}
+
+
+def groups_note(groups: npt.NDArray[Any] | None) -> dict[str, str]:
+    """What a conformal guarantee is worth where rows belong together."""
+    if groups is None:
+        return {}
+    return {
+        "conformal": "promises its coverage for rows that are exchangeable with the validation rows; rows of a group are alike, so what "
+        "was measured on the test rows is what counts, with its interval by whole groups"
+    }

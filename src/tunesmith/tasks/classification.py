@@ -174,7 +174,7 @@ class Classification(Task):
         least = None if quantile is None else -quantile
         return dataclasses.replace(self, temperature=temperature, least=least, threshold=threshold)
 
-    def calibration(self, outputs: Floats, truth: Truth) -> dict[str, Any]:
+    def calibration(self, outputs: Floats, truth: Truth, groups: npt.NDArray[Any] | None = None) -> dict[str, Any]:
         before, p, rows = softmax(outputs.astype(np.float64)), self._probabilities(outputs), np.arange(len(truth))
         right = (p.argmax(axis=1) == truth).astype(np.float64)  # a temperature changes no order
         said = self._said(p)
@@ -183,12 +183,16 @@ class Classification(Task):
         asked = _asked.asked(self.recall, self.cost)
         if asked and self.threshold is None:
             notes["threshold"] = f"not chosen: no validation row is {self.classes[1]!r}"
+        conformal = None
+        if sets is not None:
+            conformal = calibration.coverage("lac", self.coverage, sets[rows, truth], sets.sum(axis=1), groups)
+            notes |= _asked.groups_note(groups)
         return {
             **_asked.nothing(),
             "temperature": self.temperature,
             **calibration.trust((before.max(axis=1), right), (p.max(axis=1), right)),
-            "conformal": None if sets is None else calibration.coverage("lac", self.coverage, sets[rows, truth], sets.sum(axis=1)),
-            "threshold": None if self.threshold is None else calibration.decision(self.threshold, said == 1, truth == 1, asked),
+            "conformal": conformal,
+            "threshold": None if self.threshold is None else calibration.decision(self.threshold, said == 1, truth == 1, asked, groups),
             "notes": notes,
         }
 

@@ -144,7 +144,7 @@ class Multilabel(Task):
             thresholds = tuple(post_hoc.threshold_for_cost(own, held, self.cost) for own, held in zip(p.T, truth.T, strict=True))
         return dataclasses.replace(self, temperature=temperature, thresholds=thresholds)
 
-    def calibration(self, outputs: Floats, truth: Truth) -> dict[str, Any]:
+    def calibration(self, outputs: Floats, truth: Truth, groups: npt.NDArray[Any] | None = None) -> dict[str, Any]:
         truth = np.asarray(truth, bool)
         before, p = sigmoid(outputs.astype(np.float64)), self._probabilities(outputs)
         said = self._said(p)
@@ -156,7 +156,7 @@ class Multilabel(Task):
             **_asked.nothing(),
             "temperature": self.temperature,
             **calibration.trust((sure[0], right), (sure[1], right)),
-            "threshold": {label: calibration.decision(value, own, held, asked) for label, value, own, held in decisions} or None,
+            "threshold": {label: calibration.decision(value, own, held, asked, groups) for label, value, own, held in decisions} or None,
             "notes": _asked.temperature_note(self.temperature) | {"conformal": "there are no sets for several labels at once"},
         }
 

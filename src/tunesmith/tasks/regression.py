@@ -124,12 +124,14 @@ class Regression(Task):
         errors = np.abs(self._values(outputs) - truth)
         return dataclasses.replace(self, margin=post_hoc.conformal_quantile(errors, self.coverage) if self.coverage else None)
 
-    def calibration(self, outputs: Floats, truth: Truth) -> dict[str, Any]:
+    def calibration(self, outputs: Floats, truth: Truth, groups: npt.NDArray[Any] | None = None) -> dict[str, Any]:
         errors = np.abs(self._values(outputs) - truth)
-        conformal = None
+        conformal, notes = None, _asked.coverage_note(self.coverage, self.margin is not None)
         if self.margin is not None:
-            conformal = calibration.coverage("absolute", self.coverage, errors <= self.margin, np.full(len(errors), 2 * self.margin))
-        return {**_asked.nothing(), "conformal": conformal, "notes": _asked.coverage_note(self.coverage, self.margin is not None)}
+            widths = np.full(len(errors), 2 * self.margin)
+            conformal = calibration.coverage("absolute", self.coverage, errors <= self.margin, widths, groups)
+            notes |= _asked.groups_note(groups)
+        return {**_asked.nothing(), "conformal": conformal, "notes": notes}
 
     def confidence(self, outputs: Floats) -> None:
         return None  # its intervals are equally wide everywhere

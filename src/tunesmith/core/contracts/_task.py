@@ -157,10 +157,14 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def calibration(self, outputs: Floats, truth: Truth) -> dict[str, Any] | None:
+    def calibration(self, outputs: Floats, truth: Truth, groups: npt.NDArray[Any] | None = None) -> dict[str, Any] | None:
         """How far the predictions of these rows can be believed, measured, as plain JSON: the key `calibration` of metrics.json.
 
         Call it with rows that `calibrated` has not seen. None where the task has nothing that could be calibrated.
+
+        Args:
+            outputs, truth: of the rows.
+            groups: (rows,) values that are equal for rows that belong together, which intervals allow for; None where each stands alone.
         """
 
     @abstractmethod

@@ -11,7 +11,10 @@ import numpy.typing as npt
 
 from tunesmith.core.contracts import Check, ScoreTable
 from tunesmith.core.errors import require
-from tunesmith.evaluate.checks._made import check, not_finite
+from tunesmith.evaluate.checks._made import check, not_applicable, not_finite
+
+FEWEST = 5
+"""Test rows without which no model is held against a constant prediction."""
 
 
 def scores_finite(
@@ -42,9 +45,15 @@ def scores_finite(
 
 
 def better_than_constant(scores: Mapping[str, Any], constant: Mapping[str, Any], monitor: tuple[str, str]) -> Check:
-    """The model scores better than the best constant prediction, by more than one row of the test split could make."""
+    """The model scores better than the best constant prediction, by more than one row of the test split could make.
+
+    Of fewer than FEWEST rows one makes so much that even a perfect model could fail.
+    """
     name, direction = monitor
+    rows = int(scores["rows"])
+    if rows < FEWEST:
+        return not_applicable("better_than_constant", f"{rows} test row{'s' * (rows != 1)}: with fewer than {FEWEST} a single one decides")
     own, other = float(scores[name]), float(constant[name])
-    margin = 1 / float(scores["rows"])
+    margin = 1 / rows
     better = own > other + margin if direction == "max" else own < other * (1 - margin)
     return check("better_than_constant", better, f"test {name} {own:.4f}, constant prediction {other:.4f} (margin {margin:.2g})")
