@@ -126,9 +126,11 @@ def gathered(run: Run, ready: Ready, model: Model, deadline: float | None) -> Ev
     found = Evidence(rows=drawn.splits)
     if not (wanted.gate or wanted.scoreboard):
         return found
+    began = time.perf_counter()
     known = _features(run, ready, model, drawn, deadline)
+    found.seconds["features"] = time.perf_counter() - began
     if known is not None:
-        found.features, found.seconds["features"] = known.spent, known.spent.seconds
+        found.features = known.spent
         found.before = np.array(known.splits["test"].values[:DRIFT_ROWS])
     if wanted.gate:
         seen, found.gate = gate.judged(gate.view(ready, known))
