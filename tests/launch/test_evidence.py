@@ -212,11 +212,11 @@ def test_evidence_is_read_as_it_was_written(tmp_path: Path) -> None:
     said = Said(np.ones((3, 2), np.float32), np.zeros((2, 2), np.float32), 7, "k = 5")
     whole = Evidence(
         {"rows": 5}, [Tried("knn", said, "", spent), Tried("pixels", None, "no pictures", None)], {"test": np.arange(3)},
-        {"test": np.array([0, 1, 0])}, np.ones((3, 4), np.float32), spent, {"gate": 0.5},
+        {"test": np.array([0, 1, 0])}, np.ones((3, 4), np.float32), {"gate": 0.5},
     )  # fmt: skip
     whole.save(tmp_path)
     found = evidence.restored(tmp_path)
-    assert (found.gate, found.features, found.seconds) == (whole.gate, spent, {"gate": 0.5})
+    assert (found.gate, found.seconds) == (whole.gate, {"gate": 0.5})
     assert [(item.name, item.skipped, item.spent) for item in found.tried] == [("knn", "", spent), ("pixels", "no pictures", None)]
     kept = found.tried[0].said
     assert kept is not None

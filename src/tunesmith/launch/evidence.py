@@ -51,7 +51,6 @@ class Evidence:
         rows: split -> numbers of the rows they were given.
         truth: split -> targets of these rows.
         before: (n, width) features of the first test rows, before anything was trained; None where there are none.
-        features: what computing the features cost; None where they were not.
         seconds: what the gate, the features and the cheap ways took.
     """
 
@@ -60,7 +59,6 @@ class Evidence:
     rows: Mapping[str, Rows] = field(default_factory=dict)
     truth: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     before: Floats | None = None
-    features: Spent | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
@@ -84,8 +82,7 @@ class Evidence:
             }
             for item in self.tried
         ]
-        features = dataclasses.asdict(self.features) if self.features else None
-        write_json(folder / "evidence.json", {"gate": self.gate, "features": features, "seconds": self.seconds, "tried": told})
+        write_json(folder / "evidence.json", {"gate": self.gate, "seconds": self.seconds, "tried": told})
 
 
 def restored(folder: Path) -> Evidence:
@@ -105,8 +102,7 @@ def restored(folder: Path) -> Evidence:
         return Tried(name, said, item["skipped"], spent)
 
     every = [tried(item) for item in stored["tried"]]
-    spent = Spent(**stored["features"]) if stored["features"] else None
-    return Evidence(stored["gate"], every, part("rows"), part("truth"), kept.get("before"), spent, stored["seconds"])
+    return Evidence(stored["gate"], every, part("rows"), part("truth"), kept.get("before"), stored["seconds"])
 
 
 def gathered(run: Run, ready: Ready, model: Model, deadline: float | None) -> Evidence:
@@ -130,7 +126,6 @@ def gathered(run: Run, ready: Ready, model: Model, deadline: float | None) -> Ev
     known = _features(run, ready, model, drawn, deadline)
     found.seconds["features"] = time.perf_counter() - began
     if known is not None:
-        found.features = known.spent
         found.before = np.array(known.splits["test"].values[:DRIFT_ROWS])
     if wanted.gate:
         seen, found.gate = gate.judged(gate.view(ready, known))
