@@ -193,6 +193,7 @@ def _run(run: Run, ready: Ready, model: Model, checkpoint: Path | None, deadline
     parts, was, divided, rows = ready.parts, ready.was, ready.divided, ready.rows
     main = planning.processes().is_main_process
     known = evidence.restored(run.work)
+    earlier = checkpoints.seconds_of(checkpoint) if checkpoint else 0.0
     if was.bad.total:
         if main:
             was.bad.write(run.bad_rows)
@@ -209,7 +210,6 @@ def _run(run: Run, ready: Ready, model: Model, checkpoint: Path | None, deadline
         task = outcome.calibrated(model, parts.task, rows, divided)
         test = task.metrics()
         predicted = outcome.predict_split(run, model, task, was, rows, divided, test)
-    earlier = checkpoints.seconds_of(checkpoint) if checkpoint else 0.0
     judging_began = time.perf_counter()
     judged = judging.judged(run, ready, trained, task, predicted, known, meter.spent.longer(spared + earlier))
     known.seconds["judging"] = time.perf_counter() - judging_began
