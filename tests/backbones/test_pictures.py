@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from tunesmith.backbones._pictures import square
+from tunesmith.core import registry
 from tunesmith.core.errors import RowError
 from tunesmith.core.pictures import read_picture
 
@@ -84,3 +85,11 @@ def test_path_with_any_letters(tmp_path: Path) -> None:
 def test_square_of_any_shape(size: tuple[int, int], rng: Random | None) -> None:
     picture = square(Image.new("RGB", size, (9, 8, 7)), 16, 0.9, rng)
     assert (picture.size, picture.getpixel((8, 8))) == ((16, 16), (9, 8, 7))
+
+
+def test_pixels_reach_the_network_plane_by_plane(checkpoints: Path) -> None:
+    backbone = registry.create("backbones", "image", {"source": str(checkpoints / "resnet")})
+    rows = [backbone.sample(number, Random(number)) for number in range(3)]
+    pixels = backbone.collate([backbone.encode(row) for row in rows])["pixels"]
+    assert pixels.is_contiguous(), "in another layout than the weights convolutions are slower"
+    assert pixels.shape[:2] == (3, 3)

@@ -119,7 +119,9 @@ class Image(Backbone):
         import numpy as np
         import torch
 
-        pixels = torch.from_numpy(np.stack([item["pixels"] for item in items])).permute(0, 3, 1, 2).float().div_(255)
+        pixels = torch.from_numpy(np.stack([item["pixels"] for item in items])).permute(0, 3, 1, 2)
+        # plane by plane, as networks have their weights: convolutions of one layout with another are a quarter slower
+        pixels = pixels.contiguous().float().div_(255)
         mean = torch.tensor(self.expected.mean).view(3, 1, 1)
         std = torch.tensor(self.expected.std).view(3, 1, 1)
         return {"pixels": pixels.sub_(mean).div_(std)}  # (batch, 3, size, size)
