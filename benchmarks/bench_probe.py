@@ -5,8 +5,8 @@
 The Trainer trains a linear layer for 5 epochs with the network frozen, at its defaults and at its best settings. The scikit-learn side
 embeds each row once by sentence-transformers and fits LogisticRegression, with and without a search of the penalty. tunesmith runs with
 an empty feature cache (cold) and with one that a run before it filled (warm). Its seconds of training hold those in which the features
-are computed, of training, validation and test rows; those of the Trainer only its epochs. Whole processes also hold the imports, the
-test rows, and on tunesmith's side the bundle, its check in a second process, and the report.
+of the training rows are computed; those of the Trainer its epochs. Neither holds validation and test rows. Whole processes also hold
+the imports, these rows, and on tunesmith's side the bundle, its check in a second process, and the report.
 """
 
 from __future__ import annotations
