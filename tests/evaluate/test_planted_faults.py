@@ -33,8 +33,8 @@ from tunesmith.core.model import Model
 from tunesmith.core.run import Run
 from tunesmith.engine.loop import Loop
 from tunesmith.evaluate import checks
-from tunesmith.launch import outcome, preparing, training
-from tunesmith.launch.outcome import Scored
+from tunesmith.launch import outcome, preparing, proving, training
+from tunesmith.launch.proving import Scored
 from tunesmith.launch.training import Trained
 from tunesmith.recipe import from_plain
 from tunesmith.tasks.classification import Classification
@@ -53,7 +53,7 @@ class Finished:
     def checks(self, **changes: Any) -> list[Check]:
         parts = self.ready.parts
         given = {"tested": self.tested, "task": parts.task, "run": self.run, **changes}
-        return outcome.checks_here(parts=parts, trained=self.trained, was=self.ready.was, divided=self.ready.divided, **given)
+        return proving.checks_here(parts=parts, trained=self.trained, was=self.ready.was, divided=self.ready.divided, **given)
 
     def failed(self, **changes: Any) -> set[str]:
         return {check.name for check in self.checks(**changes) if check.status == "failed"}

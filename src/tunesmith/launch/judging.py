@@ -18,7 +18,7 @@ from tunesmith.core.work import batches
 from tunesmith.evaluate.calibration import abstention
 from tunesmith.evaluate.drift import drift
 from tunesmith.evaluate.intervals import intervals
-from tunesmith.launch import outcome, scoreboard
+from tunesmith.launch import looking, outcome, scoreboard
 from tunesmith.launch.evidence import DRIFT_ROWS, Evidence
 from tunesmith.launch.outcome import Predicted
 from tunesmith.launch.preparing import Ready
@@ -58,11 +58,11 @@ def judged(run: Run, ready: Ready, trained: Trained, task: Task, predicted: Pred
         "intervals": intervals(statistic, statistic.rows, groups, seed).plain(),
         "calibration": task.calibration(whole.outputs, whole.truth, groups),
         "abstention": None if sure is None else abstention(sure, statistic),
-        **outcome.sliced(ready, whole, statistic, groups),
+        **looking.sliced(ready, whole, statistic, groups),
         "scoreboard": board,
         "verdict": None if verdict is None else verdict.plain(),
         "gate": found.gate,
-        "mistakes": outcome.mistakes(run, parts, ready.was, predicted),
+        "mistakes": looking.mistakes(run, parts, ready.was, predicted),
     }
 
 

@@ -31,7 +31,7 @@ from tunesmith.core.model import Model
 from tunesmith.core.run import Run
 from tunesmith.core.spending import Meter
 from tunesmith.engine import checkpoints
-from tunesmith.launch import console, evidence, judging, outcome, planning, scoreboard, training
+from tunesmith.launch import console, evidence, judging, outcome, planning, proving, scoreboard, training
 from tunesmith.launch.estimate import Estimate
 from tunesmith.launch.preparing import Ready, opened, prepare_process, prepared, restored, store
 from tunesmith.launch.remembering import remembering
@@ -215,7 +215,7 @@ def _run(run: Run, ready: Ready, model: Model, checkpoint: Path | None, deadline
     known.seconds["judging"] = time.perf_counter() - judging_began
     judged["scoreboard"] = scoreboard.ranked([*judged["scoreboard"], *scoreboard.compared(run, parts)], task)
     constant, plain = outcome.constant(task, divided), outcome.plain(parts.task, predicted)
-    tested = outcome.Scored(test.compute(), test.tables(), constant, predicted.first, plain)
+    tested = proving.Scored(test.compute(), test.tables(), constant, predicted.first, plain)
     samples = outcome.samples(model, task)
     about = outcome.about(parts)
     from tunesmith.report import files, page
@@ -227,7 +227,7 @@ def _run(run: Run, ready: Ready, model: Model, checkpoint: Path | None, deadline
     bundles.save(run.bundle, model=model, task=task, adapter=parts.adapter, about=about, card=card(judged), samples=samples)
     console.say("checking the bundle in a fresh process")
     with ThreadPoolExecutor(1) as pool:  # the check waits for a process of its own, while the report is drawn in this one
-        checking = pool.submit(outcome.checks, run, parts, trained, was, divided, tested, task)
+        checking = pool.submit(proving.checks, run, parts, trained, was, divided, tested, task)
         report = files.write(run.report, test, trained.progress.history, run.log, trained.monitor[0])
         checks = checking.result()
     metrics = {
@@ -239,7 +239,7 @@ def _run(run: Run, ready: Ready, model: Model, checkpoint: Path | None, deadline
         "checks": [dataclasses.asdict(check) for check in checks],
         "expected": dataclasses.asdict(planned.expected),
         "tuning": planned.tuning.plain(),
-        "cost": outcome.cost(trained, features_seconds, time.perf_counter() - started) | outcome.proving(known, meter.spent),
+        "cost": outcome.cost(trained, features_seconds, time.perf_counter() - started) | outcome.spent(known, meter.spent),
         "data": {**{name: len(numbers) for name, numbers in divided.splits.items()}, "bad_rows": was.bad.total, "notes": was.table.notes},
         "backbone": model.backbone.origin(),
         "report": [path.name for path in report],

@@ -11,8 +11,8 @@ from typing import Any
 
 from tunesmith.core.errors import require
 from tunesmith.core.files import write_text
+from tunesmith.report import board, records, results, words
 from tunesmith.report import facts as facts_of
-from tunesmith.report import records, results, words
 from tunesmith.report.blocks import Section
 from tunesmith.report.facts import Facts
 from tunesmith.report.summary import Point, lead, points
@@ -21,7 +21,7 @@ TEMPLATES = Path(__file__).with_name("templates")
 MARKS = {"good": "✓", "bad": "✕", "open": "!", "plain": ""}
 CLOSING = "This page holds excerpts of the data: pass it on only to those who may see them."
 SECTIONS = (
-    results.scoreboard,
+    board.scoreboard,
     results.all_scores,
     results.learning_curves,
     results.confusion,

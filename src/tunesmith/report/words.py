@@ -172,3 +172,13 @@ def said(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "none"
     return number(value)
+
+
+def ends(scale: tuple[float, float]) -> str:
+    """A range.
+
+    Example:
+        >>> ends((0.5, 1.0))
+        '0.500 to 1.000'
+    """
+    return f"{number(scale[0])} to {number(scale[1])}"
