@@ -26,7 +26,9 @@ def test_the_better_backbone_comes_first(
     assert main(["rank", str(table), "--backbones", f"{blind},{checkpoints / 'bert'}", "--json"]) == 0
     told = json.loads(capfd.readouterr().out)
     assert [Path(item["backbone"]).name for item in told] == ["bert", "blind"]
-    assert told[0]["knn_accuracy"] >= told[1]["knn_accuracy"]
+    assert told[0]["logme"] > told[1]["logme"]
+    # of twelve rows, by features whose tiny vocabulary is learned anew in each test session: a row or two are chance
+    assert told[0]["knn_accuracy"] >= told[1]["knn_accuracy"] - 2 / 12
     run = ["tune", str(table), "--backbone", str(checkpoints / "bert"), "--adapter", "probe", "--out", str(tmp_path / "run")]
     main([*run, "--allow-failed-checks", "--trackers", "jsonl"])
     assert ": 0 of 120 computed" in capfd.readouterr().err

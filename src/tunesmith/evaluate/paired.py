@@ -299,7 +299,8 @@ def _worth(gain: float, sure: Difference | str, cost: float | None, limit: float
     if told:
         return "no", "adapting is worse here; ship the cheap one" + (f", which {less}." if cheaper else ".")
     if gain > 0:
-        return "unclear", "adapting scored higher, but that may be chance; more test rows would tell."
+        aside = f", and the cheap one {less}" if cheaper else ""
+        return "unclear", f"adapting scored higher, but that may be chance{aside}; more test rows would tell."
     if cheaper:
         return "no", f"no gain was shown ({_chance(sure.p)}); the cheap one {less}."
     return "unclear", f"no gain was shown ({_chance(sure.p)}), and the cheap one costs no less."

@@ -213,7 +213,10 @@ def _run(run: Run, ready: Ready, model: Model, checkpoint: Path | None, deadline
     judging_began = time.perf_counter()
     judged = judging.judged(run, ready, trained, task, predicted, known, meter.spent.longer(spared + earlier))
     known.seconds["judging"] = time.perf_counter() - judging_began
+    comparing_began = time.perf_counter()
     judged["scoreboard"] = scoreboard.ranked([*judged["scoreboard"], *scoreboard.compared(run, parts)], task)
+    if parts.recipe.proof.compare:
+        known.seconds["compare"] = time.perf_counter() - comparing_began
     constant, plain = outcome.constant(task, divided), outcome.plain(parts.task, predicted)
     tested = proving.Scored(test.compute(), test.tables(), constant, predicted.first, plain)
     samples = outcome.samples(model, task)
@@ -239,7 +242,8 @@ def _run(run: Run, ready: Ready, model: Model, checkpoint: Path | None, deadline
         "checks": [dataclasses.asdict(check) for check in checks],
         "expected": dataclasses.asdict(planned.expected),
         "tuning": planned.tuning.plain(),
-        "cost": outcome.cost(trained, features_seconds, time.perf_counter() - started) | outcome.spent(known, meter.spent),
+        "cost": outcome.cost(trained, features_seconds, time.perf_counter() - started - known.seconds.get("compare", 0.0))
+        | outcome.spent(known, meter.spent),
         "data": {**{name: len(numbers) for name, numbers in divided.splits.items()}, "bad_rows": was.bad.total, "notes": was.table.notes},
         "backbone": model.backbone.origin(),
         "report": [path.name for path in report],

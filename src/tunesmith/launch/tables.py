@@ -27,7 +27,7 @@ def result(run: Result) -> None:
     console = Console(highlight=False)
     scores = Table(title="Scores", title_justify="left")
     level = run.metrics["intervals"]["level"]
-    for name in ("metric", "test", f"{level:.0%} interval", "validation", "constant prediction"):
+    for name in ("metric", "test", f"{level:.0%} interval", "validation, uncalibrated", "constant prediction"):
         scores.add_column(name, justify="left" if name == "metric" else "right")
     for name in run.metrics["test"]:
         interval = _interval(run.metrics["intervals"]["scores"].get(name))
@@ -72,6 +72,12 @@ def _words(metrics: dict[str, Any]) -> list[str]:
     found = []
     if metrics["verdict"]:
         found.append(metrics["verdict"]["sentence"])
+    decided = (metrics["calibration"] or {}).get("threshold")
+    if decided and decided.get("measured"):
+        reached = (
+            f"recall {decided['measured']['recall']:.3f} on test rows ({decided['missed']} missed, {decided['false_alarms']} false alarms)"
+        )
+        found.append(f"threshold {decided['value']:.3f}, chosen on validation as was asked: {reached}")
     if metrics["worst_slice"] is not None:
         worst = metrics["slices"][metrics["worst_slice"]]
         place = f"{worst['column']} = {worst['value']}"

@@ -25,6 +25,13 @@ COST = {
     "stopped": "stopped early",
     "device": "device",
 }
+PROOF = {
+    "features_seconds": "features of the backbone as it came",
+    "gate_seconds": "inspecting the data",
+    "baselines_seconds": "cheap ways",
+    "judging_seconds": "intervals, slices, comparison",
+    "compare_seconds": "training other adapters (not in the whole run)",
+}
 
 
 def checks(facts: Facts) -> Section | None:
@@ -52,8 +59,10 @@ def cost(facts: Facts) -> Section | None:
     if not found:
         return None
     size = bundle_gb(facts.run.bundle)
-    named = {**{key: COST[key] for key in COST if key in found}, **{key: words.metric(key) for key in found if key not in COST}}
+    proof = {name: value for name, value in (found.get("proof") or {}).items() if value is not None}
+    named = {**{key: COST[key] for key in COST if key in found}, **{key: words.metric(key) for key in found if key not in {*COST, "proof"}}}
     rows = [[name, _cost(key, found[key])] for key, name in named.items() if found[key] is not None]
+    rows += [[PROOF.get(key, words.metric(key)), _cost(key, value)] for key, value in proof.items()]
     rows += [["size of the bundle", words.gigabytes(size)]] if size is not None else []
     return Section("cost", "Cost and energy", (), [Table("What the run took", [Column("what"), Column("measured", "number")], rows)])
 

@@ -27,7 +27,7 @@ def all_scores(facts: Facts) -> Section:
     intervals = facts.part("intervals") or {}
     pairs = intervals.get("scores") or {}
     columns = [Column("score"), Column("test", "number"), Column("interval", "number"), Column("0 to 1", "bar")]
-    columns += [Column("validation", "number"), Column("constant prediction", "number")]
+    columns += [Column("validation, uncalibrated", "number"), Column("constant prediction", "number")]
     rows: list[list[Cell | str]] = []
     for name, value in test.items():
         pair = pairs.get(name)

@@ -55,5 +55,11 @@ def better_than_constant(scores: Mapping[str, Any], constant: Mapping[str, Any],
         return not_applicable("better_than_constant", f"{rows} test row{'s' * (rows != 1)}: with fewer than {FEWEST} a single one decides")
     own, other = float(scores[name]), float(constant[name])
     margin = 1 / rows
-    better = own > other + margin if direction == "max" else own < other * (1 - margin)
-    return check("better_than_constant", better, f"test {name} {own:.4f}, constant prediction {other:.4f} (margin {margin:.2g})")
+    bound = other + margin if direction == "max" else other * (1 - margin)
+    better = own > bound if direction == "max" else own < bound
+    wanted = f"{'above' if direction == 'max' else 'below'} {bound:.4f}"
+    return check(
+        "better_than_constant",
+        better,
+        f"test {name} {own:.4f}, constant prediction {other:.4f}; must be {wanted}, so that no single row decides",
+    )
