@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tests.gate.views import divided, view_of
 
-from tunesmith.gate._pairs import unit
+from tunesmith.core.neighbours import unit
 from tunesmith.gate.near_embeddings import NearEmbeddings
 
 ROWS = [{"text": "a"}] * 900

@@ -15,7 +15,8 @@ from tests.gate.views import divided, view_of
 
 from tunesmith.core.contracts import Picture
 from tunesmith.core.errors import RowError
-from tunesmith.gate._pairs import earlier_twins, first_twins, nearest, unit
+from tunesmith.core.neighbours import unit
+from tunesmith.gate._pairs import earlier_twins, first_twins, nearest
 from tunesmith.gate._thumbnails import hashed
 from tunesmith.gate.near_pictures import NearPictures
 

@@ -10,7 +10,6 @@ each starting at the one before; validation chooses among them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from tunesmith.baselines._kinds import Kind, kind, quality, validated
 from tunesmith.core.arrays import sigmoid, softmax
 from tunesmith.core.errors import DataError, require
 from tunesmith.core.outcomes import Given, Said
+from tunesmith.core.threads import one_thread
 
 if TYPE_CHECKING:
     from tunesmith.core.outcomes import Truth
@@ -91,14 +91,6 @@ class Problem:
         total = powers.sum(axis=1, keepdims=True)
         powers /= total
         return float((top + np.log(total)).sum() - (self.targets * scores).sum()), powers - self.targets
-
-
-def one_thread() -> AbstractContextManager[Any]:
-    """BLAS keeps to one thread: at products as small as these, threads wait for each other.
-
-    On two cores that other programs used as well, a fit of 1,000 x 384 took 50 times as much processor time with two threads.
-    """
-    return require("threadpoolctl", "linear baselines").threadpool_limits(1, "blas")  # type: ignore[no-any-return]
 
 
 def solutions(x: Matrix, problem: Problem, strengths: Sequence[float]) -> Iterator[Doubles]:

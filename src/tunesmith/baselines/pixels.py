@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tunesmith.baselines._kinds import drawn, parts_of, picked
-from tunesmith.baselines._linear import NEEDS, Matrix, chosen, one_thread
+from tunesmith.baselines._linear import NEEDS, Matrix, chosen
 from tunesmith.core.arrays import Floats
 from tunesmith.core.contracts import Row
 from tunesmith.core.outcomes import Baseline, Given, Said
 from tunesmith.core.pictures import read_picture
+from tunesmith.core.threads import one_thread
 
 MOST_ROWS = 10_000
 PART = 1024

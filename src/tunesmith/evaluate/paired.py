@@ -29,6 +29,7 @@ import numpy.typing as npt
 from tunesmith.core.contracts import Task
 from tunesmith.core.errors import require
 from tunesmith.core.outcomes import Outcome
+from tunesmith.evaluate.intervals import standard_error
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -156,8 +157,7 @@ def jackknifed(difference: float, without: Floats, level: float = 0.95) -> Diffe
     blocks = len(known)
     if blocks < 2:
         return _nothing(difference, blocks)
-    error = float(np.sqrt((blocks - 1) / blocks * np.square(known - known.mean()).sum()))
-    return _by_t(difference, error, (blocks - 1, blocks), level)
+    return _by_t(difference, standard_error(known), (blocks - 1, blocks), level)
 
 
 def _nothing(difference: float, replicates: int) -> Difference:
@@ -183,7 +183,7 @@ def mcnemar(one: Flags, other: Flags) -> float:
     only, but = int((one & ~other).sum()), int((other & ~one).sum())
     if only + but == 0:
         return 1.0
-    return float(require("scipy.stats", "comparing").binomtest(only, only + but, 0.5).pvalue)
+    return min(1.0, 2 * float(require("scipy.special", "comparing").bdtr(min(only, but), only + but, 0.5)))
 
 
 def least_p(units: int, one: Flags | None = None, other: Flags | None = None) -> float:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tunesmith.core.errors import DataError, require
+from tunesmith.evaluate.paired import mcnemar
 
 Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
@@ -133,7 +134,7 @@ def difference(first: Floats, second: Floats, level: float = 0.95) -> Difference
     mean = float(gap.mean())
     if bool(np.isin(first, (0, 1)).all() and np.isin(second, (0, 1)).all()):
         gained, lost = int((gap > 0).sum()), int((gap < 0).sum())
-        p = min(1.0, 2 * float(special.bdtr(min(gained, lost), gained + lost, 0.5))) if gained + lost else 1.0
+        p = mcnemar(first == 1, second == 1)
         up, down = (gained + 1) / (rows + 2), (lost + 1) / (rows + 2)
         reach = float(special.ndtri((1 + level) / 2)) * math.sqrt((up + down - (up - down) ** 2) / (rows + 2))
         return Difference(mean, (max(-1.0, up - down - reach), min(1.0, up - down + reach)), p, "McNemar, exact")

@@ -23,6 +23,8 @@ from tunesmith.core.files import atomic
 from tunesmith.core.work import batches
 
 if TYPE_CHECKING:
+    import torch
+
     from tunesmith.core.model import Model
 
 WINDOW = 16  # batches
@@ -32,20 +34,23 @@ PACKED_FROM = 64
 T = TypeVar("T")
 
 
-def outputs(model: Model, rows: Iterable[tuple[T, Row]], batch_size: int = 64) -> Iterator[tuple[list[tuple[T, Row]], Floats]]:
+def outputs(
+    model: Model, rows: Iterable[tuple[T, Row]], batch_size: int = 64, of: Callable[[Batch], torch.Tensor] | None = None
+) -> Iterator[tuple[list[tuple[T, Row]], Floats]]:
     """Outputs of the model for rows, a window of them at a time.
 
     Args:
         model: in evaluation mode while a window is computed; its mode is put back.
         rows: (anything that goes with the row, the row), usable ones only.
         batch_size: rows of a forward pass.
+        of: batch -> (rows, ...); None for the model itself.
 
     Returns:
         The window's rows in their order, and (rows, ...) float32 outputs.
     """
     iterator = iter(rows)
     while window := list(itertools.islice(iterator, WINDOW * batch_size)):
-        yield window, _window(model, [row for _, row in window], batch_size)
+        yield window, _window(model, [row for _, row in window], batch_size, of or model)
 
 
 def predict(model: Model, task: Task, rows: Iterable[tuple[T, Row]], batch_size: int = 64) -> Iterator[tuple[T, Row, Prediction]]:
@@ -55,7 +60,7 @@ def predict(model: Model, task: Task, rows: Iterable[tuple[T, Row]], batch_size:
             yield key, row, prediction
 
 
-def _window(model: Model, rows: list[Row], batch_size: int) -> Floats:
+def _window(model: Model, rows: list[Row], batch_size: int, of: Callable[[Batch], torch.Tensor]) -> Floats:
     from tunesmith.core.packed import packed
 
     sizes = model.backbone.sizes(rows)
@@ -68,7 +73,7 @@ def _window(model: Model, rows: list[Row], batch_size: int) -> Floats:
         with packed(model.network) if len(rows) >= PACKED_FROM else contextlib.nullcontext():
             while waiting:
                 part = waiting.pop()
-                given = _outputs(model, [rows[i] for i in order[part]])
+                given = _outputs(model, [rows[i] for i in order[part]], of)
                 if given is None:  # too large for memory
                     middle = (part.start + part.stop) // 2
                     waiting += [slice(middle, part.stop), slice(part.start, middle)]
@@ -82,7 +87,7 @@ def _window(model: Model, rows: list[Row], batch_size: int) -> Floats:
     return found
 
 
-def _outputs(model: Model, rows: list[Row]) -> Floats | None:
+def _outputs(model: Model, rows: list[Row], of: Callable[[Batch], torch.Tensor]) -> Floats | None:
     """(rows, ...) outputs of the model; None where memory does not suffice for more than one row at once."""
     import torch
 
@@ -92,7 +97,7 @@ def _outputs(model: Model, rows: list[Row]) -> Floats | None:
         with torch.inference_mode():
             inputs = model.backbone.collate([model.backbone.encode(row) for row in rows])
             batch: Batch = {"inputs": to_device(inputs, next(model.parameters()).device)}
-            found: Floats = model(batch).float().cpu().numpy()
+            found: Floats = of(batch).float().cpu().numpy()
             return found
     except (RuntimeError, MemoryError) as error:
         if not memory.ran_out(error) or len(rows) == 1:

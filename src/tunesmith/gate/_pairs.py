@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -50,13 +50,6 @@ def remark(view: View, places: Mapping[str, Places]) -> str:
     """What a sentence adds where rows were drawn."""
     looked, there = sum(map(len, places.values())), sum(len(view.splits[split]) for split in places)
     return f" (looked at {looked:,} of {there:,} rows, drawn at random)" if looked < there else ""
-
-
-def unit(matrix: npt.NDArray[Any]) -> Floats:
-    """Rows scaled to length 1; rows of zeros stay."""
-    values = np.asarray(matrix, np.float32)
-    scaled: Floats = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
-    return scaled
 
 
 def first_twins(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ import numpy.typing as npt
 
 from tunesmith.core.errors import require
 from tunesmith.core.findings import View
+from tunesmith.core.threads import one_thread
 
 WORDS = 5000
 WIDEST = 256
@@ -33,17 +33,6 @@ class Vectors:
     matrix: Any
     of: str
     strength: float
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Keep linear algebra to one thread.
-
-    A fit makes thousands of small products; where other processes keep the cores busy, handing each to two threads took forty times as
-    long (1,360 rows of 384 features: 3 s instead of 0.07 s).
-    """
-    with require("threadpoolctl", "inspecting the data").threadpool_limits(1):
-        yield
 
 
 def has_vectors(view: View) -> bool:

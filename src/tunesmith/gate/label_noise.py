@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 from tunesmith.core.errors import require
 from tunesmith.core.findings import MOST_EXAMPLES, Example, Finding, Inspection, View
+from tunesmith.core.threads import one_thread
 from tunesmith.gate._pairs import drawn, remark
-from tunesmith.gate._vectors import FOLDS, Vectors, has_vectors, numbers_out_of_fold, one_thread, said_out_of_fold, vectors
+from tunesmith.gate._vectors import FOLDS, Vectors, has_vectors, numbers_out_of_fold, said_out_of_fold, vectors
 
 ROWS_TIMES_CLASSES = 100_000
 """What a fit in all folds may cost: with more than 20 classes fewer rows are drawn."""

@@ -13,7 +13,8 @@ from typing import ClassVar, final
 import numpy as np
 
 from tunesmith.core.findings import MOST_EXAMPLES, Example, Finding, Inspection, View
-from tunesmith.gate._pairs import drawn, nearest, remark, unit
+from tunesmith.core.neighbours import unit
+from tunesmith.gate._pairs import drawn, nearest, remark
 
 RANK = 5
 SMALLEST = 1e-6

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tunesmith.core.findings import MOST_EXAMPLES, Example, Finding, Inspection, View
-from tunesmith.gate._pairs import drawn, earlier_twins, first_twins, remark, unit
+from tunesmith.core.neighbours import unit
+from tunesmith.gate._pairs import drawn, earlier_twins, first_twins, remark
 from tunesmith.gate._thumbnails import SIDE, hashed, thumbnails
 
 if TYPE_CHECKING:

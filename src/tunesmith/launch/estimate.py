@@ -5,14 +5,15 @@ from __future__ import annotations
 import resource
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
+from tunesmith.core.memory import resident
 from tunesmith.core.model import Model
 from tunesmith.data.prepare import Divided
 from tunesmith.engine.batches import Plan
 from tunesmith.engine.closed_form import PASSES
 from tunesmith.engine.cost import Cost
 from tunesmith.launch.resolve import Parts
+from tunesmith.report.words import duration
 
 GB = 2**30
 AFTER = 12.0
@@ -68,12 +69,12 @@ class Estimate:
 
     def line(self) -> str:
         """One line for people."""
-        features = f"{spoken(self.features_seconds)} for the frozen part, once; " if self.features_seconds else ""
+        features = f"{duration(self.features_seconds)} for the frozen part, once; " if self.features_seconds else ""
         unit = f"for each of {self.epochs} penalties" if self.in_one_go else f"an epoch of {self.steps} steps"
         return (
             f"estimate: {self.trainable:,} of {self.parameters:,} parameters change; {self.operations:.2g} operations; {features}"
-            f"{spoken(self.epoch_seconds)} {unit} and {spoken(self.evaluation_seconds)} to score it; "
-            f"{spoken(self.training_seconds + self.after_seconds)} in all; {self.memory_bytes / GB:.1f} GB of memory"
+            f"{duration(self.epoch_seconds)} {unit} and {duration(self.evaluation_seconds)} to score it; "
+            f"{duration(self.training_seconds + self.after_seconds)} in all; {self.memory_bytes / GB:.1f} GB of memory"
         )
 
 
@@ -138,25 +139,3 @@ def _memory(model: Model, cost: Cost, pieces: list[tuple[int, int]], tail: float
 def peak_memory() -> float:
     """The most bytes that this process ever held."""
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
-
-
-def resident() -> float:
-    """Bytes that this process holds now; where the system does not tell, the most it ever held."""
-    told = Path("/proc/self/statm")
-    if told.is_file():
-        return float(int(told.read_text().split()[1]) * resource.getpagesize())
-    return peak_memory()
-
-
-def spoken(seconds: float) -> str:
-    """A time as people say it.
-
-    Example:
-        >>> spoken(0.04), spoken(42.3), spoken(150), spoken(9000)
-        ('0.04 s', '42 s', '2.5 min', '2.5 h')
-    """
-    if seconds >= 5400:
-        return f"{seconds / 3600:.1f} h"
-    if seconds >= 100:
-        return f"{seconds / 60:.1f} min"
-    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"

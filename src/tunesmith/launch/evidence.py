@@ -136,7 +136,7 @@ def gathered(run: Run, ready: Ready, model: Model, deadline: float | None) -> Ev
     found.truth = {name: features.targets(drawn, numbers) for name, numbers in drawn.splits.items()}
     if wanted.scoreboard:
         began = time.perf_counter()
-        found.tried = baselines.tried(_given(ready, drawn, known), features=known.spent if known else None)
+        found.tried = baselines.tried(_given(ready, found, known), features=known.spent if known else None)
         found.seconds["baselines"] = time.perf_counter() - began
         count = sum(item.said is not None for item in found.tried)
         part = _part(ready.divided, drawn)
@@ -183,11 +183,11 @@ def _features(run: Run, ready: Ready, model: Model, drawn: Divided, deadline: fl
     return features.of(run.work, ready.parts, model, ready.rows, drawn, device)
 
 
-def _given(ready: Ready, drawn: Divided, known: RunFeatures | None) -> Given:
+def _given(ready: Ready, found: Evidence, known: RunFeatures | None) -> Given:
     return Given(
         inputs={spec.column: spec.kind for spec in ready.parts.backbone.input_spec()},
-        rows=lambda split: ready.rows.rows(drawn.splits[split]),
-        truth={name: features.targets(drawn, drawn.splits[name]) for name in ("train", "validation")},
+        rows=lambda split: ready.rows.rows(found.rows[split]),
+        truth={name: found.truth[name] for name in ("train", "validation")},
         classes=len(ready.parts.task.labels()),
         features=lambda split: known.splits[split].values if known else None,
         seed=ready.parts.recipe.seed,

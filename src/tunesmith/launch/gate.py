@@ -17,6 +17,7 @@ from tunesmith.gate import Inspected, inspect
 from tunesmith.launch import console
 from tunesmith.launch.features import RunFeatures, targets
 from tunesmith.launch.preparing import Ready
+from tunesmith.report.words import sentence
 
 SHOWN = 5
 """Unusable rows that are named."""
@@ -100,7 +101,7 @@ def refuse(found: Sequence[Finding]) -> None:
 
 def _sentence(text: str) -> str:
     """With a capital and a full stop."""
-    whole = text[:1].upper() + text[1:]
+    whole = sentence(text)
     return whole if whole.endswith((".", "?", "!")) else whole + "."
 
 

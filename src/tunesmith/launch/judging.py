@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from tunesmith.core.arrays import Floats
-from tunesmith.core.contracts import Row, Task
-from tunesmith.core.model import Model, to_device
-from tunesmith.core.packed import packed
+from tunesmith.core.contracts import Batch, Task
 from tunesmith.core.run import Run
 from tunesmith.core.spending import Spent
-from tunesmith.core.work import batches
+from tunesmith.evaluate import streaming
 from tunesmith.evaluate.calibration import abstention
 from tunesmith.evaluate.drift import drift
 from tunesmith.evaluate.intervals import intervals
@@ -23,8 +19,6 @@ from tunesmith.launch.evidence import DRIFT_ROWS, Evidence
 from tunesmith.launch.outcome import Predicted
 from tunesmith.launch.preparing import Ready
 from tunesmith.launch.training import Trained
-
-BATCH = 64
 
 
 def judged(run: Run, ready: Ready, trained: Trained, task: Task, predicted: Predicted, found: Evidence, spent: Spent) -> dict[str, Any]:
@@ -71,23 +65,11 @@ def _drift(ready: Ready, trained: Trained, found: Evidence) -> dict[str, Any] | 
     if found.before is None or trained.model.frozen_blocks() is None:
         return None
     numbers = found.rows["test"][:DRIFT_ROWS]
-    after = _pooled(trained.model, list(ready.rows.rows(numbers)), trained.device)
-    return None if after is None else drift(found.before, after).plain()
 
+    def pooled(batch: Batch) -> torch.Tensor:
+        vectors = trained.model.features(batch).pooled
+        assert vectors is not None, "they were known before"
+        return vectors
 
-def _pooled(model: Model, rows: Sequence[Row], device: torch.device) -> Floats | None:
-    """(rows, width) features of rows by the model as it stands."""
-    model.eval()
-    sizes = model.backbone.sizes(rows)
-    order = np.argsort(-sizes, kind="stable")
-    found: Floats | None = None
-    with torch.inference_mode(), packed(model.network):
-        for part in batches(sizes[order], BATCH):
-            items = [model.backbone.encode(rows[i]) for i in order[part]]
-            pooled = model.features({"inputs": to_device(model.backbone.collate(items), device)}).pooled
-            if pooled is None:
-                return None
-            if found is None:
-                found = np.empty((len(rows), pooled.shape[1]), np.float32)
-            found[order[part]] = pooled.float().cpu().numpy()
-    return found
+    windows = streaming.outputs(trained.model, enumerate(ready.rows.rows(numbers)), of=pooled)
+    return drift(found.before, np.concatenate([after for _, after in windows])).plain()

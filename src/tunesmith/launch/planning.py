@@ -33,6 +33,7 @@ from tunesmith.launch.estimate import GB, Estimate
 from tunesmith.launch.remembering import StandIn, stand_in, wanted
 from tunesmith.launch.resolve import Parts
 from tunesmith.launch.tuning import Tuning
+from tunesmith.report.words import duration
 
 SHARE = 0.6
 """Share of a time limit that computing what is frozen may take."""
@@ -174,7 +175,7 @@ def fewer_rows(planned: Planned, parts: Parts, table: AnyRows, divided: Divided)
     if len(places) < len(rows):
         divided.splits["train"] = rows[places]
         planned.loader = dataclasses.replace(planned.loader, plan=dataclasses.replace(old, rows=rows[places], sizes=old.sizes[places]))
-        of_all = estimate.spoken(seconds * (int(missing.sum()) + others))
+        of_all = duration(seconds * (int(missing.sum()) + others))
         console.say(f"time limit: {len(places):,} of {len(rows):,} training rows are used, as all of them would take {of_all}")
 
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
 from tunesmith.core.files import to_json
-from tunesmith.launch.checking import Checked
-from tunesmith.launch.estimate import GB, Estimate, spoken
-from tunesmith.launch.local import Result
-from tunesmith.launch.ranking import Ranked
+from tunesmith.report.words import duration
+
+if TYPE_CHECKING:
+    from tunesmith.launch.checking import Checked
+    from tunesmith.launch.estimate import Estimate
+    from tunesmith.launch.local import Result
+    from tunesmith.launch.ranking import Ranked
 
 COLOURS = {"error": "red", "warning": "yellow", "info": "dim"}
 MARKS = {"passed": "[green]passed[/]", "failed": "[red]failed[/]", "not_applicable": "[dim]n/a[/]"}
@@ -63,7 +66,7 @@ def _board(entries: Sequence[dict[str, Any]]) -> Any:
     for item in entries:
         if "scores" in item:
             cells = (f"{item['peak_memory_gb'] * 1000:.0f} MB", f"{item['learned']:,}")
-            board.add_row(item["name"], _shown(item["scores"].get(metric)), _interval(item["interval"]), spoken(item["seconds"]), *cells)
+            board.add_row(item["name"], _shown(item["scores"].get(metric)), _interval(item["interval"]), duration(item["seconds"]), *cells)
     return board
 
 
@@ -102,17 +105,19 @@ def estimate(found: Estimate, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from tunesmith.launch.estimate import GB
+
     table = Table(title="Estimate", title_justify="left", show_header=False)
     for name, value in (
         ("parameters", f"{found.parameters:,}"),
         ("that change", f"{found.trainable:,}"),
         ("operations of all training", f"{found.operations:.3g}"),
         ("peak memory", f"{found.memory_bytes / GB:.2f} GB"),
-        ("frozen part, once", spoken(found.features_seconds) if found.features_seconds else "computed in every epoch"),
-        (f"an epoch of {found.steps} steps", spoken(found.epoch_seconds)),
-        ("scoring validation", spoken(found.evaluation_seconds)),
-        (f"training, {found.epochs} epochs", spoken(found.training_seconds)),
-        ("test, bundle, checks", spoken(found.after_seconds)),
+        ("frozen part, once", duration(found.features_seconds) if found.features_seconds else "computed in every epoch"),
+        (f"an epoch of {found.steps} steps", duration(found.epoch_seconds)),
+        ("scoring validation", duration(found.evaluation_seconds)),
+        (f"training, {found.epochs} epochs", duration(found.training_seconds)),
+        ("test, bundle, checks", duration(found.after_seconds)),
     ):
         table.add_row(name, value)
     Console(highlight=False).print(table)
@@ -162,7 +167,7 @@ def ranking(found: Sequence[Ranked], as_json: bool) -> None:
     for name in ("backbone", "LogME", "k-NN accuracy", "width", "time"):
         table.add_column(name, justify="left" if name == "backbone" else "right")
     for item in found:
-        table.add_row(item.backbone, f"{item.logme:.3f}", _shown(item.knn_accuracy), str(item.width), spoken(item.seconds))
+        table.add_row(item.backbone, f"{item.logme:.3f}", _shown(item.knn_accuracy), str(item.width), duration(item.seconds))
     Console(highlight=False).print(table)
 
 
