@@ -37,12 +37,18 @@ def _image(root: Path, name: str) -> dict[str, Any]:
     return {"source": str(root / name)}
 
 
+def _tabular(root: Path) -> dict[str, Any]:
+    columns = {"age": "number", "job": "category", "since": "date", "town": "category"}
+    return {"source": str(root / "tabular"), "columns": list(columns), "kinds": list(columns.values())}
+
+
 TINY = {
     "bert": Tiny("text", {"text", "transformer"}, lambda root: _text(root, "bert")),
     "gpt2": Tiny("text", {"text", "transformer", "decoder", "transposed"}, lambda root: _text(root, "gpt2")),
     "vit": Tiny("image", {"image", "transformer", "linear", "layer_norm"}, lambda root: _image(root, "vit")),
     "resnet": Tiny("image", {"image", "convolution"}, lambda root: _image(root, "resnet")),
     "timm_resnet": Tiny("image", {"image", "convolution"}, lambda root: _image(root, "timm_resnet")),
+    "tabular": Tiny("tabular", {"tabular", "transformer"}, lambda root: _tabular(root)),
     "fusion": Tiny(
         "fusion",
         {"fusion", "transformer", "linear", "layer_norm"},

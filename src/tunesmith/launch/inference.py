@@ -6,6 +6,7 @@ A few rows are predicted in numpy where the bundle has such a form: they are don
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -38,6 +39,9 @@ class Predictor:
         folder: the bundle.
         runtime: what predicts; `auto` is numpy for a few rows where the bundle has such a form, else torch.
 
+    Attributes:
+        remarks: what usable rows held that training never saw, with the number of such rows: categories that are new, say.
+
     Raises:
         BundleError: it is incomplete or altered.
         UsageError: numpy was asked for, and the bundle has no such form.
@@ -45,6 +49,7 @@ class Predictor:
 
     def __init__(self, folder: str | Path, runtime: Runtime = "auto") -> None:
         self.bundle: Bundle = bundles.load(Path(folder))
+        self.remarks: Counter[str] = Counter()
         self.runtime = runtime
         if runtime == "numpy" and self.bundle.light is None:
             raise UsageError(f"the bundle {folder} has no form in numpy (plain BERT encoders have one); choose the runtime torch or auto")
@@ -94,6 +99,7 @@ class Predictor:
             except RowError as error:
                 bad.add(file, where, str(error))
                 continue
+            self.remarks.update(self.bundle.backbone.unseen(row))
             yield (file, where), row
 
     def _rows(self, inputs: Any, bad: BadRows, labels: Sequence[str]) -> Iterator[tuple[Located, Row]]:

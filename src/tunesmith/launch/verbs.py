@@ -48,11 +48,18 @@ def predict(bundle: str, inputs: list[str], texts: list[str], out: str | None, a
         console.say(f"warning: {bad.summary()}")
         for item in bad.named[1:20]:
             console.say(f"  {item.file}, {item.where}: {item.reason}")
+    _tell(predictor)
     if not count:
         raise DataError("no row could be predicted" + (f"; {bad.summary()}" if bad.total else ""))
     if out:
         console.say(f"{count} predictions in {out}")
     return 0
+
+
+def _tell(predictor: Predictor) -> None:
+    """What rows held that training never saw."""
+    for remark, count in predictor.remarks.most_common():
+        console.say(f"note: {count} row(s): {remark}")
 
 
 def _record(place: tuple[str, str], prediction: dict[str, Any]) -> dict[str, Any]:
@@ -125,6 +132,7 @@ def evaluate(bundle: str, data: str, as_json: bool) -> int:
     scores = predictor.evaluate(data, bad)
     if bad.total:
         console.say(f"warning: {bad.summary()}")
+    _tell(predictor)
     if as_json:
         sys.stdout.write(to_json({"scores": scores, "bad_rows": bad.total}))
         return 0

@@ -109,6 +109,12 @@ class Backbone(ABC):
         """
         self.check(row)
 
+    def unseen(self, row: Row) -> Sequence[str]:
+        """What a usable row holds that the training rows did not, one sentence each, equal for rows of which the same is to be said: a
+        category that is new, a number beyond all others. Cheap: asked of every row that is predicted.
+        """
+        return ()
+
     def readiness(self) -> str | None:
         """What `ready` computes, with all settings that it depends on; None where it leaves rows as they are."""
         return None
