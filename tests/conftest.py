@@ -39,6 +39,8 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from safetensors.torch import save_file
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
+    from tunesmith.backbones._joint import Attention
+
     torch.manual_seed(0)
     root = tmp_path_factory.mktemp("checkpoints")
     words = [
@@ -116,6 +118,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     (folder / "config.json").write_text(json.dumps(cfg))
     _table(root / "tabular")
+    save_file(Attention({"text": 32, "image:image": 32}, 8).state_dict(), root / "attention.safetensors")
     return root
 
 

@@ -46,7 +46,8 @@ class Gated(nn.Module):
         values = self.projected(vectors)
         logits = torch.cat([gate(values[:, place]) for place, gate in enumerate(self.gates)], dim=1)  # (batch, modalities)
         weights = F.softmax(logits.masked_fill(~there, float("-inf")), dim=1)
-        return (weights[..., None] * values).sum(dim=1)
+        found: torch.Tensor = (weights[..., None] * values).sum(dim=1)
+        return found
 
 
 class Attention(nn.Module):

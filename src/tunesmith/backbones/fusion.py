@@ -19,10 +19,11 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 
+from tunesmith.backbones import _checkpoints
 from tunesmith.core import registry
 from tunesmith.core.contracts import Backbone, Batch, Encoded, Features, InputSpec, Row
-from tunesmith.core.errors import BackboneError, RowError
-from tunesmith.core.kinds import MODALITY
+from tunesmith.core.errors import RowError
+from tunesmith.core.kinds import MODALITY, TOGETHER, is_empty
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,10 +31,22 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-SEVERAL = ("text", "tabular")
-"""Modalities whose backbone makes one vector of several columns."""
-
 JOINT = "joint.safetensors"
+
+
+@dataclass(frozen=True)
+class Member:
+    """Where a vector comes from.
+
+    Attributes:
+        network: name of its network among those of the fusion, a plain word; several columns may share one.
+        options: key of `Fusion.parts` that describes it.
+        backbone: reads its columns.
+    """
+
+    network: str
+    options: str
+    backbone: Backbone
 
 
 @final
@@ -56,7 +69,8 @@ class Fusion(Backbone):
     )
     joint_width: int = field(default=128, metadata={"help": "width of the joint vector where `how` is gated or attention"})
     modality_dropout: float = field(default=0.1, metadata={"help": "share of modalities that are left out at random in training"})
-    joint: str | None = field(default=None, metadata={"help": "file of the weights that make vectors one; written with a bundle"})
+    weights: str | None = field(default=None, metadata={"help": "file of the weights that make vectors one; written with a bundle"})
+    scratch: bool = field(default=False, metadata={"help": "random weights in every part"})
 
     def __post_init__(self) -> None:
         if not 0 <= self.modality_dropout < 1:
@@ -65,123 +79,140 @@ class Fusion(Backbone):
             raise ValueError("field 'joint_width' must be a multiple of 4, above 0")
         if unknown := [column for column in self.columns if column not in self.kinds]:
             raise ValueError(f"field 'kinds' does not say what the column {unknown[0]} holds")
+        known = [name for modality, columns in self.modalities().items() for name in (modality, *(f"{modality}:{c}" for c in columns))]
+        if other := [name for name in self.parts if name not in known]:
+            raise ValueError(f"field 'parts' describes {other[0]!r}; of these columns it can describe {', '.join(known)}")
 
     @classmethod
     def options_for(cls, kinds: Mapping[str, str]) -> dict[str, Any]:
         return {"columns": list(kinds), "kinds": dict(kinds)}
 
     @functools.cached_property
-    def members(self) -> dict[str, tuple[str, Backbone]]:
-        """Vector -> (name of its network, backbone): `text`, `tabular`, or `image:COLUMN`."""
-        by_modality: dict[str, list[str]] = {}
-        for column in self.columns:
-            by_modality.setdefault(MODALITY[self.kinds[column]], []).append(column)
-        if unknown := set(self.parts) - {*by_modality, *(f"{m}_{c}" for m, columns in by_modality.items() for c in columns)}:
-            raise BackboneError(f"backbone.parts names {', '.join(sorted(unknown))}; there are {', '.join(by_modality)}")
-        found: dict[str, tuple[str, Backbone]] = {}
-        for modality, columns in by_modality.items():
-            if modality in SEVERAL:
-                found[modality] = (modality, self._member(modality, modality, columns))
+    def members(self) -> dict[str, Member]:
+        """Vector -> where it comes from: `text`, `tabular`, or `image:COLUMN`."""
+        found: dict[str, Member] = {}
+        for modality, columns in self.modalities().items():
+            if modality in TOGETHER:
+                found[modality] = Member(modality, modality, self._part(modality, columns))
                 continue
-            for column in columns:
-                network = modality if self.shared or len(columns) == 1 else f"{modality}_{column}"
-                found[f"{modality}:{column}"] = (network, self._member(modality, network, [column]))
+            for place, column in enumerate(columns):
+                own = len(columns) > 1 and (not self.shared or f"{modality}:{column}" in self.parts)
+                network, options = (f"{modality}_{place}", f"{modality}:{column}") if own else (modality, modality)
+                found[f"{modality}:{column}"] = Member(network, options, self._part(modality, (column,)))
         return found
 
-    def _member(self, modality: str, network: str, columns: list[str]) -> Backbone:
+    def _part(self, modality: str, columns: Sequence[str]) -> Backbone:
         family: type[Backbone] = registry.find("backbones", modality).load()
-        options = {**self.parts.get(modality, {}), **self.parts.get(network, {})}
-        made: Backbone = registry.create(
-            "backbones", modality, {**options, **family.options_for({column: self.kinds[column] for column in columns})}
-        )
+        own = self.parts.get(f"{modality}:{columns[0]}", {}) if modality not in TOGETHER else {}
+        options = {**self.parts.get(modality, {}), **own, **({"scratch": True} if self.scratch else {})}
+        read = family.options_for({column: self.kinds[column] for column in columns})
+        made: Backbone = registry.create("backbones", modality, {**read, **options})
         return made
 
     @functools.cached_property
-    def networks(self) -> dict[str, Backbone]:
-        """Name of a network -> the backbone that opens, divides and saves it."""
-        return dict(reversed(list(self.members.values())))
+    def networks(self) -> dict[str, Member]:
+        """Name of a network -> the first of the vectors that it makes."""
+        return {member.network: member for member in reversed(self.members.values())}
 
     def traits(self) -> set[str]:
-        parts = [part.traits() for part in self.networks.values()]
-        common = {"untrained"} if all("untrained" in traits for traits in parts) else set()
-        return {"fusion"} | (set().union(*parts) - {*MODALITY.values(), "decoder", "untrained"}) | common
+        """Of the parts that are pretrained, as the others train whatever the adapter; of all where none is."""
+        every = [member.backbone.traits() for member in self.networks.values()]
+        pretrained = [traits for traits in every if "untrained" not in traits]
+        new = {"fresh"} if self.how != "concatenate" or len(pretrained) < len(every) else set()
+        return {"fusion"} | new | (set().union(*(pretrained or every)) - {*MODALITY.values(), "decoder"})
 
     def fit(self, rows: Callable[[], Iterator[Row]], seed: int) -> Self:
         found = {}
-        for name, part in self.networks.items():
-            fitted = part.fit(lambda part=part: (row for row in rows() if _missing(part, row) is None), seed)  # type: ignore[misc]
+        for member in self.networks.values():
+            part = member.backbone
+
+            def having(part: Backbone = part) -> Iterator[Row]:
+                return (row for row in rows() if self._has(part, row))
+
+            fitted = part.fit(having, seed)
             if fitted != part:
-                found[name] = _settings(fitted)
+                found[member.options] = _settings(fitted)
         return dataclasses.replace(self, parts={**self.parts, **found}) if found else self
 
     def open(self) -> nn.Module:
         from torch import nn
 
-        network = nn.ModuleDict({name: part.open() for name, part in sorted(self.networks.items())})
+        network = nn.ModuleDict({name: member.backbone.open() for name, member in sorted(self.networks.items())})
         if self.how != "concatenate":
             network["joint"] = self._joint(network)
         return network
 
     def _joint(self, network: nn.Module) -> nn.Module:
-        from safetensors.torch import load_file
-
         from tunesmith.backbones._joint import Attention, Gated
 
         made = {"gated": Gated, "attention": Attention}[self.how](self._widths(network), self.joint_width)
-        if self.joint:
-            made.load_state_dict(load_file(self.joint))
+        if self.weights and not self.scratch:
+            self.__dict__["_loaded"] = _checkpoints.fill(made, _checkpoints.read_weights(Path(self.weights)), self.weights)
         return made
 
     def _widths(self, network: nn.Module) -> dict[str, int]:
         """Width of each vector."""
-        of = {name: part.width(getattr(network, name)) for name, part in self.networks.items()}
-        return {key: of[name] for key, (name, _) in self.members.items()}
+        of = {name: member.backbone.width(getattr(network, name)) for name, member in self.networks.items()}
+        return {key: of[member.network] for key, member in self.members.items()}
 
     def fresh(self, network: nn.Module) -> list[nn.Module]:
-        names = [name for name, part in self.networks.items() if "untrained" in part.traits()]
-        parts = [getattr(network, name) for name in [*names, *(["joint"] if self.how != "concatenate" else [])]]
-        return [*parts, *(module for name, part in self.networks.items() if name not in names for module in part.fresh(getattr(network, name)))]
+        found: list[nn.Module] = []
+        for name, member in self.networks.items():
+            own: nn.Module = getattr(network, name)
+            found += [own] if "untrained" in member.backbone.traits() else member.backbone.fresh(own)
+        return [*found, network.get_submodule("joint")] if self.how != "concatenate" else found
 
     def modalities(self) -> dict[str, tuple[str, ...]]:
         found: dict[str, tuple[str, ...]] = {}
-        for _, part in self.members.values():
-            modality = part.name
-            found[modality] = (*found.get(modality, ()), *part.columns)
+        for column in self.columns:
+            modality = MODALITY[self.kinds[column]]
+            found[modality] = (*found.get(modality, ()), column)
         return found
 
     def check(self, row: Row) -> str | None:
         there = self._there(row)
-        remarks = [part.check(row) for key, (_, part) in self.members.items() if key in there]
+        remarks = [self.members[key].backbone.check(row) for key in there]
         if len(there) < len(self.members):
-            remarks.append(f"without {', '.join(key for key in self.members if key not in there)}, which is allowed")
+            remarks.append(f"without {', '.join(key for key in self.members if key not in there)}: predicted from the others")
         return next((remark for remark in remarks if remark), None)
 
-    def _there(self, row: Row) -> set[str]:
+    def usable(self, row: Row) -> None:
+        for key in self._there(row):
+            self.members[key].backbone.usable(row)
+
+    def unseen(self, row: Row) -> list[str]:
+        return [remark for key in self._there(row) for remark in self.members[key].backbone.unseen(row)]
+
+    def _has(self, part: Backbone, row: Row) -> bool:
+        """Whether a row holds something in a column of a part."""
+        return any(not is_empty(row.get(column), self.kinds[column]) for column in part.columns)
+
+    def _there(self, row: Row) -> list[str]:
         """The vectors that a row has inputs for.
 
         Raises:
             RowError: it has none.
         """
-        found = {key for key, (_, part) in self.members.items() if _missing(part, row) is None}
+        found = [key for key, member in self.members.items() if self._has(member.backbone, row)]
         if not found:
-            raise RowError(f"every input is missing ({', '.join(self.columns)})", self.columns[0])
+            raise RowError(f"no input at all: columns {', '.join(self.columns)} are empty")
         return found
 
     def readiness(self) -> str | None:
-        return next((told for _, part in self.members.values() if (told := part.readiness())), None)
+        told = {found for member in self.networks.values() if (found := member.backbone.readiness())}
+        return ", ".join(sorted(told)) or None
 
     def ready(self, row: Row) -> Row:
-        for _, part in self.members.values():
-            if _missing(part, row) is None:
-                row = part.ready(row)
+        for key in self._there(row):
+            row = self.members[key].backbone.ready(row)
         return row
 
     def encode(self, row: Row, rng: Random | None = None) -> Encoded:
-        there = sorted(self._there(row))
+        there = self._there(row)
         if rng is not None and self.modality_dropout:
             stay = rng.choice(there)
             there = [key for key in there if key == stay or rng.random() >= self.modality_dropout]
-        return {key: part.encode(row, rng) if key in there else None for key, (_, part) in self.members.items()}
+        return {key: member.backbone.encode(row, rng) if key in there else None for key, member in self.members.items()}
 
     def collate(self, items: Sequence[Encoded]) -> Batch:
         """Of each vector the batch of the rows that have it (None where none has), and (rows, vectors) which have it."""
@@ -189,9 +220,9 @@ class Fusion(Backbone):
 
         there = torch.tensor([[item[key] is not None for key in self.members] for item in items]).reshape(len(items), len(self.members))
         batch: Batch = {"there": there}
-        for key, (_, part) in self.members.items():
+        for key, member in self.members.items():
             held = [item[key] for item in items if item[key] is not None]
-            batch[key] = part.collate(held) if held else None
+            batch[key] = member.backbone.collate(held) if held else None
         return batch
 
     def features(self, network: nn.Module, batch: Batch) -> Features:
@@ -200,12 +231,12 @@ class Fusion(Backbone):
 
         there: torch.Tensor = batch["there"]
         vectors = []
-        for place, (key, (name, part)) in enumerate(self.members.items()):
+        for place, (key, member) in enumerate(self.members.items()):
+            part, own = member.backbone, getattr(network, member.network)
             if batch[key] is None:
-                some = next(network.parameters())
-                vectors.append(some.new_zeros(len(there), part.width(getattr(network, name))))
+                vectors.append(next(network.parameters()).new_zeros(len(there), part.width(own)))
                 continue
-            pooled = part.features(getattr(network, name), batch[key]).pooled
+            pooled = part.features(own, batch[key]).pooled
             assert pooled is not None, f"part {key} gives no pooled features"
             pooled = F.layer_norm(pooled, pooled.shape[-1:])
             if len(pooled) < len(there):
@@ -220,7 +251,7 @@ class Fusion(Backbone):
         """Blocks of the parts, aligned at the output: the last holds the last of each, and what makes vectors one."""
         from torch import nn
 
-        lists = [part.blocks(getattr(network, name)) for name, part in sorted(self.networks.items())]
+        lists = [member.backbone.blocks(getattr(network, name)) for name, member in sorted(self.networks.items())]
         if self.how != "concatenate":
             lists.append([network.get_submodule("joint")])
         depth = max(map(len, lists))
@@ -230,21 +261,21 @@ class Fusion(Backbone):
         return sum(self._widths(network).values()) + len(self.members) if self.how == "concatenate" else self.joint_width
 
     def input_spec(self) -> list[InputSpec]:
-        specs = {spec.column: spec for _, part in self.members.values() for spec in part.input_spec()}
-        return [specs[column] for column in self.columns if column in specs]
+        specs = {spec.column: spec for member in self.members.values() for spec in member.backbone.input_spec()}
+        return [specs[column] for column in self.columns]
 
     def sizes(self, rows: Sequence[Row]) -> npt.NDArray[np.int64]:
         import numpy as np
 
         found = np.zeros(len(rows), np.int64)
-        for _, part in self.members.values():
-            held = [place for place, row in enumerate(rows) if _missing(part, row) is None]
-            found[held] += part.sizes([rows[place] for place in held])
+        for member in self.members.values():
+            held = [place for place, row in enumerate(rows) if self._has(member.backbone, row)]
+            found[held] += member.backbone.sizes([rows[place] for place in held])
         return found
 
     def save_memory(self, network: nn.Module) -> None:
-        for name, part in self.networks.items():
-            part.save_memory(getattr(network, name))
+        for name, member in self.networks.items():
+            member.backbone.save_memory(getattr(network, name))
 
     def save(self, network: nn.Module, weights: Mapping[str, torch.Tensor], folder: Path) -> None:
         from safetensors.torch import save_file
@@ -252,36 +283,32 @@ class Fusion(Backbone):
         def own(name: str) -> dict[str, torch.Tensor]:
             return {key.removeprefix(f"{name}."): tensor for key, tensor in weights.items() if key.startswith(f"{name}.")}
 
-        for name, part in self.networks.items():
-            part.save(getattr(network, name), own(name), folder / name)
+        for name, member in self.networks.items():
+            member.backbone.save(getattr(network, name), own(name), folder / name)
         if self.how != "concatenate":
             save_file({key: tensor.contiguous() for key, tensor in own("joint").items()}, folder / JOINT)
 
     def moved(self, folder: Path) -> Fusion:
-        parts = {name: _settings(part.moved(folder / name)) for name, part in self.networks.items()}
-        return dataclasses.replace(self, parts=parts, joint=str(folder / JOINT) if self.how != "concatenate" else None)
+        parts = {member.options: _settings(member.backbone.moved(folder / name)) for name, member in self.networks.items()}
+        weights = str(folder / JOINT) if self.how != "concatenate" else None
+        return dataclasses.replace(self, parts=parts, weights=weights, scratch=False)
 
     def settings(self) -> dict[str, Any]:
         own = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
-        return {**own, "parts": {name: _settings(part) for name, part in self.networks.items()}}
+        return {**own, "parts": {member.options: _settings(member.backbone) for member in self.networks.values()}}
 
     def origin(self) -> dict[str, Any]:
-        return {"source": "fusion", "parts": {name: part.origin() for name, part in sorted(self.networks.items())}}
+        parts = {name: member.backbone.origin() for name, member in sorted(self.networks.items())}
+        loaded: _checkpoints.Loaded | None = self.__dict__.get("_loaded")
+        return {"source": "fusion", "parts": {**parts, "joint": loaded.plain()} if loaded else parts}
 
     def sample(self, code: int, rng: Random) -> dict[str, Any]:
         row: dict[str, Any] = {}
-        for _, part in self.members.values():
-            row.update(part.sample(code, rng))
+        for member in self.members.values():
+            row.update(member.backbone.sample(code, rng))
         return {column: row[column] for column in self.columns}
 
 
 def _settings(part: Backbone) -> dict[str, Any]:
-    """A part's settings without what the columns say."""
-    of_columns = type(part).options_for({column: "" for column in part.columns})
-    return {key: value for key, value in part.settings().items() if key not in of_columns}
-
-
-def _missing(part: Backbone, row: Row) -> str | None:
-    """The columns of a part that are all empty in a row; None where one of them is not."""
-    empty = [column for column in part.columns if row.get(column) is None or row.get(column) == ""]
-    return ", ".join(empty) if len(empty) == len(part.columns) else None
+    """A part's settings without its columns, as another column may share its network."""
+    return {key: value for key, value in part.settings().items() if key != "columns"}
