@@ -61,7 +61,7 @@ TINY = {
             "parts": {"text": _text(root, "bert"), "image": _image(root, "vit")},
             "how": "attention",
             "joint_width": 8,
-            "weights": str(root / "attention.safetensors"),
+            "joint": str(root / "attention.safetensors"),
         },
     ),
 }

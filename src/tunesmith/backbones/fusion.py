@@ -23,7 +23,7 @@ from tunesmith.backbones import _checkpoints
 from tunesmith.core import registry
 from tunesmith.core.contracts import Backbone, Batch, Encoded, Features, InputSpec, Row
 from tunesmith.core.errors import RowError
-from tunesmith.core.kinds import MODALITY, TOGETHER, is_empty
+from tunesmith.core.kinds import MODALITY, TOGETHER, is_empty, modality_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,7 +69,9 @@ class Fusion(Backbone):
     )
     joint_width: int = field(default=128, metadata={"help": "width of the joint vector where `how` is gated or attention"})
     modality_dropout: float = field(default=0.1, metadata={"help": "share of modalities that are left out at random in training"})
-    weights: str | None = field(default=None, metadata={"help": "file of the weights that make vectors one; written with a bundle"})
+    joint: str | None = field(default=None, metadata={"help": "file of the weights that make vectors one; written with a bundle"})
+    source: str = field(default="", metadata={"help": "source of the part beside numbers and categories, where there is only one"})
+    weights: str | None = field(default=None, metadata={"help": "file of weights for the architecture of that source"})
     scratch: bool = field(default=False, metadata={"help": "random weights in every part"})
 
     def __post_init__(self) -> None:
@@ -82,6 +84,15 @@ class Fusion(Backbone):
         known = [name for modality, columns in self.modalities().items() for name in (modality, *(f"{modality}:{c}" for c in columns))]
         if other := [name for name in self.parts if name not in known]:
             raise ValueError(f"field 'parts' describes {other[0]!r}; of these columns it can describe {', '.join(known)}")
+        if (self.source or self.weights) and len(rich := self._rich()) != 1:
+            raise ValueError(
+                f"fields 'source' and 'weights' (--backbone, --weights) tell of one network, and these columns are read by "
+                f"{' and '.join(rich) or 'none that is pretrained'}; give each its own, as in --set backbone.parts.{(rich or known)[0]}.source=..."
+            )
+
+    def _rich(self) -> list[str]:
+        """The modalities beside what stands in a table."""
+        return [modality for modality in self.modalities() if modality != modality_of(("number",))]
 
     @classmethod
     def options_for(cls, kinds: Mapping[str, str]) -> dict[str, Any]:
@@ -104,7 +115,10 @@ class Fusion(Backbone):
     def _part(self, modality: str, columns: Sequence[str]) -> Backbone:
         family: type[Backbone] = registry.find("backbones", modality).load()
         own = self.parts.get(f"{modality}:{columns[0]}", {}) if modality not in TOGETHER else {}
-        options = {**self.parts.get(modality, {}), **own, **({"scratch": True} if self.scratch else {})}
+        said = {"source": self.source, "weights": self.weights} if modality in self._rich() else {}
+        options = {key: value for key, value in said.items() if value} | self.parts.get(modality, {}) | own
+        if self.scratch:
+            options["scratch"] = True
         read = family.options_for({column: self.kinds[column] for column in columns})
         made: Backbone = registry.create("backbones", modality, {**read, **options})
         return made
@@ -146,8 +160,8 @@ class Fusion(Backbone):
         from tunesmith.backbones._joint import Attention, Gated
 
         made = {"gated": Gated, "attention": Attention}[self.how](self._widths(network), self.joint_width)
-        if self.weights and not self.scratch:
-            self.__dict__["_loaded"] = _checkpoints.fill(made, _checkpoints.read_weights(Path(self.weights)), self.weights)
+        if self.joint and not self.scratch:
+            self.__dict__["_loaded"] = _checkpoints.fill(made, _checkpoints.read_weights(Path(self.joint)), self.joint)
         return made
 
     def _widths(self, network: nn.Module) -> dict[str, int]:
@@ -290,12 +304,17 @@ class Fusion(Backbone):
 
     def moved(self, folder: Path) -> Fusion:
         parts = {member.options: _settings(member.backbone.moved(folder / name)) for name, member in self.networks.items()}
-        weights = str(folder / JOINT) if self.how != "concatenate" else None
-        return dataclasses.replace(self, parts=parts, weights=weights, scratch=False)
+        joint = str(folder / JOINT) if self.how != "concatenate" else None
+        return dataclasses.replace(self, parts=parts, joint=joint, source="", weights=None, scratch=False)
 
     def settings(self) -> dict[str, Any]:
         own = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
-        return {**own, "parts": {member.options: _settings(member.backbone) for member in self.networks.values()}}
+        return {
+            **own,
+            "source": "",
+            "weights": None,
+            "parts": {member.options: _settings(member.backbone) for member in self.networks.values()},
+        }
 
     def origin(self) -> dict[str, Any]:
         parts = {name: member.backbone.origin() for name, member in sorted(self.networks.items())}

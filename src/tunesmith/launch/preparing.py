@@ -22,6 +22,9 @@ from tunesmith.launch import console, pictures, training
 from tunesmith.launch.resolve import Parts, resolve
 from tunesmith.recipe import Recipe
 
+FEW = 3
+"""Columns up to which the decisions alone say what each is."""
+
 
 @dataclass
 class Ready:
@@ -63,6 +66,8 @@ def prepared(recipe: Recipe, source: Any, run: Run) -> Ready:
         if name not in was.table.columns:
             raise UnknownNameError("column to show scores by (--slices) called", name, was.table.columns)
     parts = resolve(recipe, columns)
+    if len(columns.every) > FEW:
+        console.columns(columns.every)
     console.decisions([*columns.decisions, *parts.decisions])
     kept = pictures.kept(parts, was.table)
     divided = prepare.divide(was, columns.split, recipe.data, parts.task, parts.backbone, recipe.seed, kept)
