@@ -68,7 +68,7 @@ TINY = {
 
 VARIANTS: dict[str, list[dict[str, Any]]] = {
     "classification": [{}, {"class_weights": "balanced", "label_smoothing": 0.1, "hidden": 8}],
-    "regression": [{}, {"loss_name": "huber"}],
+    "regression": [{}, {"loss_name": "huber"}, {"scale": "log"}],
 }
 """Settings of a task that change its loss; one plain variant where nothing is said."""
 

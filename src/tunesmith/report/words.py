@@ -22,6 +22,8 @@ NAMES = {
     "rmse": "RMSE",
     "mae": "MAE",
     "r2": "R²",
+    "rmse_log": "RMSE of logarithms",
+    "r2_log": "R² of logarithms",
 }
 
 
