@@ -32,7 +32,15 @@ def of_texts(texts: dict[str, list[str]], truth: dict[str, np.ndarray], classes:
     def rows(split: str) -> Any:
         return ({"text": text} for text in texts[split])
 
-    return Given({"text": "text"}, rows, {s: truth[s] for s in ("train", "validation")}, classes, lambda split: None, 0)
+    return Given(
+        {"text": "text"},
+        rows,
+        {s: truth[s] for s in ("train", "validation")},
+        "classes" if classes else "numbers",
+        classes,
+        lambda split: None,
+        0,
+    )
 
 
 def sentences(spaces: bool = True) -> tuple[dict[str, list[str]], dict[str, np.ndarray]]:
@@ -103,7 +111,7 @@ def test_validation_chooses_how_many_neighbours_vote() -> None:
     angles = {"train": np.linspace(0, 1.5, 60), "validation": np.linspace(0, 1.5, 60) + 1e-4, "test": np.linspace(0, 1.5, 60) - 1e-4}
     features = {s: np.stack([np.cos(a), np.sin(a)], axis=1).astype(np.float32) for s, a in angles.items()}
     y = np.arange(60) % 2
-    made = Given({}, lambda split: iter(()), {"train": y, "validation": y}, 2, features.get, 0)
+    made = Given({}, lambda split: iter(()), {"train": y, "validation": y}, "classes", 2, features.get, 0)
     said = Neighbours().said(made)
     assert said.note == "k = 1, chosen on validation"
     assert (said.test.argmax(axis=1) == y).all()

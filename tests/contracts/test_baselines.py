@@ -36,7 +36,15 @@ def given(kind: str, **changes: Any) -> Given:
         "numbers": lambda c: 100.0 + 50.0 * c,
     }
     truth = {split: truths[kind](codes[split]) for split in ("train", "validation")}
-    made = {"inputs": INPUTS, "rows": rows, "truth": truth, "classes": 0 if kind == "numbers" else 4, "features": features.get, "seed": 0}
+    made = {
+        "inputs": INPUTS,
+        "rows": rows,
+        "truth": truth,
+        "answers": kind,
+        "classes": 0 if kind == "numbers" else 4,
+        "features": features.get,
+        "seed": 0,
+    }
     return Given(**{**made, **changes})
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tunesmith.core.errors import DataError, UnknownNameError
+from tunesmith.core.errors import DataError, UnknownNameError, UsageError
 from tunesmith.data.bad_rows import BadRows
 from tunesmith.data.infer import Columns, infer, kind_of
 from tunesmith.data.sources import open_source
@@ -92,6 +92,11 @@ def test_unknown_column_is_answered_with_the_nearest(tmp_path: Path, flag: str) 
         (_texts(), "text"),
         ([f"p/{i}.JPG" for i in range(N)], "image"),
         ([b"x", None], "image"),
+        ([f"p/{i}.WAV" for i in range(N)], "audio"),
+        ([b"RIFF\x24\x08\x00\x00WAVEfmt ", None], "audio"),
+        ([b"ID3\x03", b"fLaC\x00", b"OggS\x00"], "audio"),
+        (["[0.5, 1, -2e3, null]", "[[1, 2], [3, 4]]"], "series"),
+        (["ACGTACGTACGTNN", "acgtacgtacgtac"], "dna"),
         (["1", "-2.5e3", None, ""], "number"),
         (["2024-01-31", "2024-02-01T12:00:00"], "date"),
         (_cycle("red", "green"), "category"),
@@ -120,8 +125,21 @@ def test_pictures(tmp_path: Path) -> None:
 
 
 def test_nothing_to_read(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no column of texts or pictures was found. Columns: x \(number\), label \(category\)"):
-        _infer(tmp_path, {"x": list(range(N)), "label": _cycle("a", "b")})
+    with pytest.raises(DataError, match=r"no input column was found. Columns: x \(empty\), label \(category\)"):
+        _infer(tmp_path, {"x": [None] * N, "label": _cycle("a", "b")})
+
+
+def test_kinds_are_overruled(tmp_path: Path) -> None:
+    columns = {"zip": [str(10000 + i % 7) for i in range(N)], "age": list(range(N)), "label": _cycle("a", "b")}
+    found = _infer(tmp_path, columns, kinds=["zip=category"])
+    assert (found.modality, found.kinds) == ("tabular", {"zip": "category", "age": "number"})
+    assert _infer(tmp_path, columns, modality="text", inputs=["zip"]).kinds == {"zip": "text"}
+    with pytest.raises(UnknownNameError, match="no kind of column 'categorie'; did you mean 'category'"):
+        _infer(tmp_path, columns, kinds=["zip=categorie"])
+    with pytest.raises(UnknownNameError, match="no column 'zap'"):
+        _infer(tmp_path, columns, kinds=["zap=category"])
+    with pytest.raises(UsageError, match="COLUMN=KIND"):
+        _infer(tmp_path, columns, kinds=["zip"])
 
 
 @pytest.mark.parametrize(

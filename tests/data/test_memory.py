@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tunesmith.backbones.text import Text
 from tunesmith.core import registry
 from tunesmith.data import prepare, table
 from tunesmith.data.infer import infer
@@ -96,10 +97,11 @@ def test_a_division_comes_back_from_its_files(tmp_path: Path, kind: str) -> None
     task = registry.create("tasks", name, {}).fit(collector.labels())
     numbers = np.arange(300) * 2
     splits = {"train": numbers[:200], "validation": numbers[200:250], "test": numbers[250:]}
-    given = Divided(splits, task, Targets(task, numbers.astype(np.int32), collector.labels()), numbers)
+    given = Divided(splits, task, Text(columns=("a", "b")), Targets(task, numbers.astype(np.int32), collector.labels()), numbers)
     prepare.store_division(given, tmp_path)
-    again = prepare.restored_division(tmp_path, name)
+    again = prepare.restored_division(tmp_path, name, "text")
     assert again.task == task
+    assert again.backbone == given.backbone
     assert {key: value.tolist() for key, value in again.splits.items()} == {key: value.tolist() for key, value in splits.items()}
     assert dict(again.targets) == {2 * i: task.target(raw) for i, raw in enumerate(LABELS[kind])}
 

@@ -67,6 +67,7 @@ def view(
         for number in numbers:
             yield {column: rows[int(number)][column] for column in wanted or columns}
 
+    several = any(np.ndim(target) for target in targets.values())
     return View(
         columns=columns,
         inputs={"text": "text"} if inputs is None else inputs,
@@ -74,6 +75,7 @@ def view(
         group=more.pop("group", None),
         time=more.pop("time", None),
         splits={split: np.asarray(numbers, np.int64) for split, numbers in splits.items()},
+        answers="labels" if several else "classes" if more.get("classes") else "numbers",
         targets={split: np.asarray([targets[number] for number in numbers]) for split, numbers in splits.items()},
         classes=more.pop("classes", ()),
         read=read,

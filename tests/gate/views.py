@@ -27,6 +27,7 @@ def view_of(
         group=None,
         time=None,
         splits=places,
+        answers="numbers" if not classes else "labels" if np.ndim(targets) == 2 else "classes",
         targets={split: np.asarray(targets)[found] for split, found in places.items()},
         classes=classes,
         read=lambda numbers, columns: (dict(rows[int(number)]) for number in numbers),

@@ -35,6 +35,7 @@ class Image(Backbone):
     """Pictures through networks of timm, torchvision and transformers."""
 
     name: ClassVar[str] = "image"
+    reads: ClassVar[tuple[str, ...]] = ("image",)
     augments: ClassVar[bool] = True
     source: str = field(default="timm:mobilenetv3_small_100", metadata={"help": "timm:NAME, torchvision:NAME, hub id or local folder"})
     columns: tuple[str, ...] = field(default=("image",), metadata={"help": "input column"})

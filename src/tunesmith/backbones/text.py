@@ -45,6 +45,7 @@ class Text(Backbone):
     """Texts through any Hugging Face encoder or decoder."""
 
     name: ClassVar[str] = "text"
+    reads: ClassVar[tuple[str, ...]] = ("text",)
     source: str = field(default="minilm", metadata={"help": "hub id, local folder in hub format, or minilm"})
     columns: tuple[str, ...] = field(default=("text",), metadata={"help": "input columns"})
     pooling: Mode | None = field(default=None, metadata={"help": "how tokens become one vector"})

@@ -49,7 +49,8 @@ def tried(given: Given, names: Sequence[str] | None = None, features: Spent | No
 
 def _tried(name: str, given: Given, features: Spent | None) -> Tried:
     baseline: Baseline = registry.create("baselines", name, {})
-    reason = baseline.fits(given)
+    reason = None if given.answers in baseline.answers else f"it gives {' or '.join(baseline.answers)}, not {given.answers}"
+    reason = reason or baseline.fits(given)
     if reason is not None:
         return Tried(name, None, reason, None)
     asked: list[str] = []

@@ -1,10 +1,10 @@
-"""What is predicted (a class, labels, numbers), how good predictions are, and which training rows are looked at."""
+"""How good predictions are, and which training rows are looked at."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,16 +14,8 @@ from tunesmith.core.outcomes import Given
 if TYPE_CHECKING:
     from tunesmith.core.outcomes import Truth
 
-Kind = Literal["classes", "labels", "numbers"]
 Said = npt.NDArray[np.floating]
 T = TypeVar("T")
-
-
-def kind(given: Given) -> Kind:
-    """What the truth holds."""
-    if not given.classes:
-        return "numbers"
-    return "labels" if given.truth["train"].ndim == 2 else "classes"
 
 
 def drawn(given: Given, limit: int) -> tuple[npt.NDArray[np.int64], str]:
@@ -58,7 +50,7 @@ def validated(given: Given) -> bool:
     return len(given.truth.get("validation", ())) > 0
 
 
-def quality(said: Said, truth: Truth, what: Kind) -> tuple[float, float]:
+def quality(said: Said, truth: Truth, what: str) -> tuple[float, float]:
     """How good predictions are, more is better; what the first number does not tell apart the second does.
 
     Macro F1 and log loss for classes, micro F1 and log loss for labels, squared error for numbers: the tasks' first scores.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tunesmith.baselines._kinds import Kind, kind, quality, validated
+from tunesmith.baselines._kinds import quality, validated
 from tunesmith.core.arrays import sigmoid, softmax
 from tunesmith.core.errors import DataError, require
 from tunesmith.core.outcomes import Given, Said
@@ -45,7 +45,7 @@ class Problem:
         spread: of the numbers.
     """
 
-    what: Kind
+    what: str
     targets: Doubles
     varies: npt.NDArray[np.bool_]
     constant: Doubles
@@ -53,7 +53,7 @@ class Problem:
     spread: float = 1.0
 
     @staticmethod
-    def of(truth: Truth, classes: int, what: Kind) -> Problem:
+    def of(truth: Truth, classes: int, what: str) -> Problem:
         """The problem of the training rows' truth.
 
         Raises:
@@ -134,7 +134,7 @@ def chosen(
     Raises:
         DataError: nothing varies in the truth of these rows.
     """
-    what = kind(given)
+    what = given.answers
     problem = Problem.of(given.truth["train"][places], given.classes, what)
     ladder = sorted(strengths)
     found = list(solutions(x, problem, ladder))

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 import numpy.typing as npt
 
-from tunesmith.baselines._kinds import drawn, kind, picked, validated
+from tunesmith.baselines._kinds import drawn, picked, validated
 from tunesmith.core.contracts import Row
 from tunesmith.core.errors import DataError
 from tunesmith.core.outcomes import Baseline, Given, Said
@@ -51,7 +51,7 @@ class Boosting(Baseline):
         x |= {split: _values(given.rows(split), columns, codes) for split in ("validation", "test")}
         truth = {"train": given.truth["train"][places], "validation": given.truth.get("validation", np.empty(0))}
         categorical = [found == "category" for found in columns.values()]
-        if kind(given) == "labels":
+        if given.answers == "labels":
             found = [self._fitted(given, x, {s: y[:, i] for s, y in truth.items() if len(y)}, categorical) for i in range(given.classes)]
             test, validation = np.stack([part[0][:, 1] for part in found], axis=1), np.stack([part[1][:, 1] for part in found], axis=1)
             return Said(test, validation, sum(part[2] for part in found), note)
@@ -64,11 +64,11 @@ class Boosting(Baseline):
         """What is said of test and validation rows, and how many leaves at most were learned."""
         from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-        numbers = kind(given) == "numbers"
-        outputs = 1 if numbers else 2 if kind(given) == "labels" else given.classes
+        numbers = given.answers == "numbers"
+        outputs = 1 if numbers else 2 if given.answers == "labels" else given.classes
         present = np.unique(truth["train"])
         if len(present) == 1:
-            if kind(given) == "labels":
+            if given.answers == "labels":
                 test, validation = (np.eye(2, dtype=np.float32)[np.full(len(x[s]), int(present[0]))] for s in ("test", "validation"))
                 return test, validation, 1
             raise DataError("all rows that it would learn from have the same label")

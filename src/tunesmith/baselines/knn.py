@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 import numpy as np
 import numpy.typing as npt
 
-from tunesmith.baselines._kinds import drawn, kind, quality, validated
+from tunesmith.baselines._kinds import drawn, quality, validated
 from tunesmith.core.arrays import Floats
 from tunesmith.core.neighbours import nearest, votes
 from tunesmith.core.outcomes import Baseline, Given, Said
@@ -48,7 +48,7 @@ class Neighbours(Baseline):
         if validated(given):
             near = _near(given, known, "validation", ladder[-1])
             offered = {k: _voted(truth, near[:, :k], given) for k in ladder}
-            voters = max(ladder, key=lambda k: quality(offered[k], given.truth["validation"], kind(given)))
+            voters = max(ladder, key=lambda k: quality(offered[k], given.truth["validation"], given.answers))
             validation, remark = offered[voters], ", chosen on validation"
         test = _voted(truth, _near(given, known, "test", voters), given)
         return Said(test, validation, known.size, "; ".join(part for part in (f"k = {voters}{remark}", note) if part))
@@ -63,7 +63,7 @@ def _near(given: Given, known: Floats, split: str, k: int) -> npt.NDArray[np.int
 def _voted(truth: Truth, near: npt.NDArray[np.int64], given: Given) -> Floats:
     """(rows, outputs) predictions from the places of each row's neighbours, (rows, k)."""
     k = near.shape[1]
-    if kind(given) == "classes":
+    if given.answers == "classes":
         counts: npt.NDArray[Any] = votes(truth, near, given.classes)
         prior = np.bincount(truth, minlength=given.classes) / len(truth)
     else:
@@ -72,6 +72,6 @@ def _voted(truth: Truth, near: npt.NDArray[np.int64], given: Given) -> Floats:
         for column in near.T:
             counts += values[column]
         prior = values.mean(axis=0)
-    smooth = 0.0 if kind(given) == "numbers" else PRIOR
+    smooth = 0.0 if given.answers == "numbers" else PRIOR
     said: Floats = ((counts + smooth * prior) / (k + smooth)).astype(np.float32)
     return said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,22 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 Arrays = dict[str, Floats]
 """Weights by their name in the network or head they belong to."""
+Outputs = npt.NDArray[Any]
+"""What a model gives for rows: (rows, ...) float32; where rows differ in shape (rows,) objects, each what one row gives (`ragged`)."""
+
+
+def ragged(items: Sequence[Any]) -> npt.NDArray[np.object_]:
+    """(rows,) objects, whatever they are: numpy would make one array of arrays that happen to have the same shape.
+
+    Example:
+        >>> ragged([np.zeros(2), np.zeros(2)]).shape
+        (2,)
+    """
+    found = np.empty(len(items), np.object_)
+    for place, item in enumerate(items):
+        found[place] = item
+    return found
+
 
 # erf(x) = x P(x^2) / Q(x^2) on [-4, 4]: the rational approximation of erf in Eigen (MathFunctionsImpl.h) and XLA, highest power first
 _P = (

@@ -76,12 +76,13 @@ class View:
 
     Attributes:
         columns: all columns of the table.
-        inputs: input column -> `text` or `image`.
+        inputs: input column -> its kind (`core.kinds`).
         label: label column(s).
         group: column whose equal values belong together, where the recipe names one.
         time: column of moments, where the recipe names one.
         splits: split -> numbers of its rows, ascending.
-        targets: split -> (n,) class numbers (integers) or numbers (floats), or (n, labels) of 0 and 1.
+        answers: what is predicted, as `Task.answers`.
+        targets: split -> (n,) class numbers (integers) or numbers (floats), (n, labels) of 0 and 1, or what else `Task.truth` makes.
         classes: names of the classes or labels; empty for numbers.
         read: (row numbers, columns) -> their rows; columns None for all. Pictures come as `Picture`, path or bytes.
         raw: the same with what the table itself holds, pictures as path or bytes: a `Picture` tells neither its file's name nor, where it
@@ -99,6 +100,7 @@ class View:
     group: str | None
     time: str | None
     splits: Mapping[str, npt.NDArray[np.int64]]
+    answers: str
     targets: Mapping[str, npt.NDArray[Any]]
     classes: Sequence[str]
     read: Reader
@@ -115,9 +117,14 @@ class View:
 
 
 class Inspection(ABC):
-    """Looks at the data for one kind of trouble."""
+    """Looks at the data for one kind of trouble.
+
+    Attributes:
+        answers: what must be predicted for it to make sense, as `Task.answers`; empty where that does not matter.
+    """
 
     name: ClassVar[str]
+    answers: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def applies(self, view: View) -> str | None:

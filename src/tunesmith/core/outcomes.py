@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from tunesmith.core.arrays import Floats
+    from tunesmith.core.arrays import Floats, Outputs
 
     Truth = npt.NDArray[Any]
     Weights = npt.NDArray[np.floating]
@@ -63,12 +63,12 @@ class Outcome:
 
     Attributes:
         numbers: (n,) numbers of the rows.
-        outputs: (n, outputs) float32, as `Task.decode` takes them; may be memory-mapped.
-        truth: (n,) class numbers (integers) or numbers (floats), or (n, labels) of 0 and 1.
+        outputs: as `Task.decode` takes them; may be memory-mapped.
+        truth: what `Task.truth` makes of the rows' targets: (n,) class numbers (integers) or numbers (floats), (n, labels) of 0 and 1 ...
     """
 
     numbers: npt.NDArray[np.int64]
-    outputs: Floats
+    outputs: Outputs
     truth: Truth
 
     def __len__(self) -> int:
@@ -84,10 +84,11 @@ class Given:
     """What a baseline may use: rows, the truth of those it may learn from, and features of the backbone as it came.
 
     Attributes:
-        inputs: input column -> `text` or `image`.
+        inputs: input column -> its kind (`core.kinds`).
         rows: split -> its rows, in order.
         truth: split -> as in `Outcome`; a baseline learns from `train` and may choose by `validation`, which may be empty; the
             truth of the test rows is not here.
+        answers: what is predicted, as `Task.answers`.
         classes: how many classes or labels there are; 0 for numbers.
         features: split -> (n, width); None where the backbone has none or they were not computed.
         seed: decides what is random.
@@ -96,6 +97,7 @@ class Given:
     inputs: Mapping[str, str]
     rows: Callable[[str], Iterator[Row]]
     truth: Mapping[str, Truth]
+    answers: str
     classes: int
     features: Callable[[str], Floats | None]
     seed: int
@@ -124,10 +126,12 @@ class Baseline(ABC):
     """A cheap way to do the task, which adapting has to beat.
 
     Attributes:
+        answers: what it can predict, as `Task.answers`.
         needs: modules of optional packages that it imports; they are loaded before its seconds are counted.
     """
 
     name: ClassVar[str]
+    answers: ClassVar[tuple[str, ...]] = ("classes", "labels", "numbers")
     needs: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod

@@ -82,10 +82,11 @@ def audit(table: Table, task: Task, backbone: Backbone, bad: BadRows, pictures: 
         return _Seen(number, raw, hash(tuple(told(number, column, row[column]) for column in backbone.columns)), remark, made)
 
     def told(number: int, column: str, value: Any) -> Any:
-        """What tells an input apart: of a picture the checksum of its bytes."""
+        """What tells an input apart: of a file the checksum of its bytes."""
         if column not in table.path_columns:
             return value
-        return key_of(value) if pictures is None else pictures.keys[number, pictures.columns.index(column)].tobytes()
+        kept = pictures is not None and column in pictures.columns
+        return pictures.keys[number, pictures.columns.index(column)].tobytes() if pictures is not None and kept else key_of(value)
 
     remarks: Counter[str] = Counter()
     rows, marks, labels = array("q"), array("q"), Collector()

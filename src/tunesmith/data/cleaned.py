@@ -29,8 +29,9 @@ import numpy.typing as npt
 
 from tunesmith.core.errors import DataError, OutputError, require
 from tunesmith.core.files import atomic
+from tunesmith.core.kinds import PICTURES
 from tunesmith.data.bad_rows import BadRows
-from tunesmith.data.readers import PICTURES, FolderReader, ParquetReader, Reader, readable
+from tunesmith.data.readers import FolderReader, ParquetReader, Reader, readable
 from tunesmith.data.sources import CLEANING_LOG, Source
 from tunesmith.data.table import Table
 from tunesmith.data.text_files import CsvReader, JsonLinesReader, as_written

@@ -12,9 +12,10 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from tunesmith.core import registry
 from tunesmith.core.cells import is_number, split_labels
-from tunesmith.core.errors import DataError, UnknownNameError
-from tunesmith.data.readers import PICTURES
+from tunesmith.core.errors import DataError, UnknownNameError, UsageError
+from tunesmith.core.kinds import ENDINGS, MODALITY, SHOWN, bytes_kind, modality_of
 from tunesmith.data.sources import SPLITS
 from tunesmith.data.table import Table
 from tunesmith.data.values import Value
@@ -39,7 +40,7 @@ class Decision:
 
 @dataclass
 class Columns:
-    """What the columns mean; `kinds` says of each input whether it holds `text` or `image`."""
+    """What the columns mean; `kinds` says of each input what it holds (`core.kinds`)."""
 
     inputs: list[str]
     kinds: dict[str, str]
@@ -51,7 +52,7 @@ class Columns:
 
 
 def kind_of(values: Iterable[Value]) -> str:
-    """What a column holds: `image`, `number`, `date`, `text`, `category` or `empty`.
+    """What a column holds: a kind of `core.kinds`, or `empty`.
 
     Example:
         >>> kind_of(["a.png", "b.png"]), kind_of(["1", "2.5", None]), kind_of(["red", "red", "blue"]), kind_of(["2024-01-31"])
@@ -60,15 +61,21 @@ def kind_of(values: Iterable[Value]) -> str:
     seen = [value for value in values if value not in (None, "")]
     if not seen:
         return "empty"
-    if any(isinstance(value, bytes) for value in seen):
-        return "image"
+    starts = [value for value in seen if isinstance(value, bytes)]
+    if starts:
+        return Counter(map(bytes_kind, starts)).most_common(1)[0][0]
     texts = [str(value) for value in seen]
-    if sum(text.lower().endswith(PICTURES) for text in texts) >= 0.9 * len(texts):
-        return "image"
+    for kind, endings in ENDINGS.items():
+        if sum(text.lower().endswith(endings) for text in texts) >= 0.9 * len(texts):
+            return kind
     if all(is_number(text) for text in texts):
         return "number"
     if all(_is_date(text) for text in texts):
         return "date"
+    if all(_is_series(text) for text in texts):
+        return "series"
+    if sum(map(_is_dna, texts)) >= 0.9 * len(texts):
+        return "dna"
     longest = max(len(text) for text in texts)
     distinct = len(set(texts))
     if distinct <= max(2, 0.2 * len(texts)) and longest <= 60:
@@ -82,6 +89,20 @@ def _is_date(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+SERIES = re.compile(r"\[\s*(\[.*\]|(-?[\d.eE+-]+|null|NaN)(\s*,\s*(-?[\d.eE+-]+|null|NaN)){3,})\s*\]", re.DOTALL)
+"""A JSON list of at least four numbers, or of lists."""
+
+DNA = re.compile(r"[ACGTUNacgtun]{12,}")
+
+
+def _is_series(text: str) -> bool:
+    return text.startswith("[") and SERIES.fullmatch(text) is not None
+
+
+def _is_dna(text: str) -> bool:
+    return DNA.fullmatch(text) is not None and len(set(text.upper())) > 1
 
 
 def infer(table: Table, recipe: DataRecipe, task: str | None) -> Columns:
@@ -150,36 +171,55 @@ def _inputs(
     sample: dict[str, list[Value]], recipe: DataRecipe, taken: set[str | None], decisions: list[Decision]
 ) -> tuple[dict[str, str], str]:
     """Inputs with their kinds, and the modality they make together."""
-    kinds = {name: kind_of(values) for name, values in sample.items()}
+    kinds = {name: kind_of(values) for name, values in sample.items()} | _overruled(recipe, sample)
+    reads = registry.find("backbones", recipe.modality).load().reads if recipe.modality else ()
     if recipe.inputs:
-        found = {"image" if kinds[name] == "image" else "text" for name in recipe.inputs}
         inputs = list(recipe.inputs)
         decisions.append(Decision("inputs", ", ".join(inputs), "as given", "--inputs"))
     else:
         free = [name for name in sample if name not in taken]
-        images = [name for name in free if kinds[name] == "image"]
-        texts = [name for name in free if kinds[name] == "text"]
-        if recipe.modality == "text" or not (images or texts):
-            images, texts = [], texts or [name for name in free if kinds[name] == "category"]
-        elif recipe.modality == "image":
-            texts = []
-        inputs = images + texts
-        found = {"image"} if images else set()
-        found |= {"text"} if texts else set()
+        inputs = _chosen({name: kinds[name] for name in free}, reads)
         if not inputs:
             told = ", ".join(f"{name} ({kinds[name]})" for name in sample)
-            raise DataError(f"no column of texts or pictures was found. Columns: {told}. Name the input with --inputs COLUMN")
+            raise DataError(f"no input column was found. Columns: {told}. Name the input with --inputs COLUMN")
         unused = [f"{name} ({kinds[name]})" for name in free if name not in inputs]
-        why = "; ".join(f"{name} holds {_shown(kinds[name])}" for name in inputs)
+        why = "; ".join(f"{name} holds {SHOWN[kinds[name]]}" for name in inputs)
         decisions.append(Decision("inputs", ", ".join(inputs), why + (f"; not used: {', '.join(unused)}" if unused else ""), "--inputs"))
-    modality = recipe.modality or ("fusion" if len(found) > 1 else found.pop())
+    found = {name: kinds[name] if kinds[name] in MODALITY else "text" for name in inputs}
+    rich = [name for name in inputs if MODALITY[found[name]] != "tabular"]
+    if reads:  # what it does not read it is given as its own kind: a text backbone reads numbers as they are written
+        found = {name: kind if kind in reads else reads[0] for name, kind in found.items()}
+    elif not recipe.modality and (rich or list(found.values()) == ["category"]):
+        found = {name: kind if MODALITY[kind] != "tabular" else "text" for name, kind in found.items()}
+    modality = recipe.modality or modality_of(found.values())
     decisions.append(Decision("modality", modality, "as given" if recipe.modality else "from the inputs", "--modality"))
-    told_kind = {name: modality if modality in ("text", "image") else "image" if kinds[name] == "image" else "text" for name in inputs}
-    return told_kind, modality
+    return found, modality
 
 
-def _shown(kind: str) -> str:
-    return {"image": "pictures", "text": "texts", "category": "short texts"}.get(kind, kind)
+def _overruled(recipe: DataRecipe, columns: Iterable[str]) -> dict[str, str]:
+    """What the user says that columns hold."""
+    known, found = list(columns), {}
+    for item in recipe.kinds or []:
+        name, _, kind = (part.strip() for part in item.partition("="))
+        if name not in known:
+            raise UnknownNameError("column", name, known)
+        if not kind:
+            raise UsageError(f"--kinds says what a column holds as COLUMN=KIND, such as zip=category (got {item!r})")
+        if kind not in MODALITY:
+            raise UnknownNameError("kind of column", kind, MODALITY)
+        found[name] = kind
+    return found
+
+
+def _chosen(kinds: dict[str, str], reads: tuple[str, ...]) -> list[str]:
+    """Inputs among free columns: what the wanted backbone reads; else pictures, sounds, texts ...; else numbers and categories."""
+    if reads:
+        found = [name for name, kind in kinds.items() if kind in reads]
+        return found or [name for name, kind in kinds.items() if kind == "category" and "text" in reads]
+    usable = {name: kind for name, kind in kinds.items() if kind in MODALITY}
+    order = list(SHOWN)
+    rich = [name for name, kind in usable.items() if MODALITY[kind] != "tabular"]
+    return sorted(rich, key=lambda name: (usable[name] == "text", order.index(usable[name]))) or list(usable)
 
 
 def task_of(table: Table, label: list[str]) -> tuple[str, str]:

@@ -49,7 +49,7 @@ class Read:
 
 @dataclass
 class Divided:
-    """Row numbers of each split, the task fitted on the training rows, and the targets of all used rows.
+    """Row numbers of each split, task and backbone fitted on the training rows, and the targets of all used rows.
 
     Attributes:
         marks: (n,) of each used row, as `targets.numbers` has them, a number that tells its inputs apart: equal inputs have equal ones.
@@ -58,6 +58,7 @@ class Divided:
 
     splits: dict[str, Rows]
     task: Task
+    backbone: Backbone
     targets: Targets
     marks: Rows
     decisions: list[Decision] = field(default_factory=list)
@@ -102,29 +103,34 @@ def restored(path: Path, stored: dict[str, Any]) -> Read:
 
 def store_division(divided: Divided, folder: Path) -> None:
     """Write what `restored_division` needs: rows and labels as arrays, the rest as JSON."""
+    network: Any = divided.backbone  # a dataclass, as every implementation is
+    backbone = {item.name: getattr(network, item.name) for item in dataclasses.fields(network)}
     labels = divided.targets.labels
     arrays: dict[str, Any] = {**divided.splits, "numbers": divided.targets.numbers, "values": labels.values, "marks": divided.marks}
     if labels.starts is not None:
         arrays["starts"] = labels.starts
     with atomic(folder / "division.npz") as part, part.open("wb") as handle:
         np.savez(handle, **arrays)
-    write_json(folder / "division.json", {"task": divided.task.settings(), "names": labels.names, "settled": divided.settled})
+    stored = {"task": divided.task.settings(), "backbone": backbone, "names": labels.names, "settled": divided.settled}
+    write_json(folder / "division.json", stored)
 
 
-def restored_division(folder: Path, task: str) -> Divided:
+def restored_division(folder: Path, task: str, backbone: str) -> Divided:
     """The division a run began with: rows are never divided anew, as files that have changed since would move them between splits."""
     stored = read_json(folder / "division.json")
     fitted: Task = registry.create("tasks", task, stored["task"])
+    network: Backbone = registry.create("backbones", backbone, stored["backbone"])
     with np.load(folder / "division.npz", allow_pickle=False) as arrays:
         labels = Labels(stored["names"], arrays["values"], arrays.get("starts"))
         splits: dict[str, Rows] = {name: arrays[name] for name in NAMES}
-        return Divided(splits, fitted, Targets(fitted, arrays["numbers"], labels), arrays["marks"], settled=stored["settled"])
+        targets = Targets(fitted, arrays["numbers"], labels)
+        return Divided(splits, fitted, network, targets, arrays["marks"], settled=stored["settled"])
 
 
 def divide(
     was: Read, split_column: str | None, recipe: DataRecipe, task: Task, backbone: Backbone, seed: int, pictures: ReadyRows | None = None
 ) -> Divided:
-    """Audit the rows, divide them, and fit the task on the training part.
+    """Audit the rows, divide them, and fit task and backbone on the training part.
 
     Args:
         was: what was read.
@@ -174,7 +180,9 @@ def divide(
     used = np.sort(np.concatenate([splits[name] for name in NAMES]))
     result = {name: found.rows[splits[name]] for name in NAMES}
     targets = Targets(fitted, found.rows[used].astype(np.int32), found.labels.take(used))
-    return Divided(result, fitted, targets, found.marks[used], decisions)
+    rows = table if pictures is None else pictures
+    network = backbone.fit(lambda: rows.rows(result["train"]), seed)
+    return Divided(result, fitted, network, targets, found.marks[used], decisions)
 
 
 def _known(table: Table, found: Audited, where: Rows, fitted: Task, bad: BadRows) -> npt.NDArray[np.bool_]:

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from tunesmith.core.errors import DataError, require
+from tunesmith.core.kinds import PICTURES
 from tunesmith.data.bad_rows import BadRows
 from tunesmith.data.text_files import CsvReader, JsonLinesReader
 from tunesmith.data.values import Located, distinct, located
 
 T = TypeVar("T")
 
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.core.errors import DataError, require
-from tunesmith.data.readers import PICTURES, TABLES, FolderReader, MemoryReader, Reader, reader_of
+from tunesmith.core.kinds import PICTURES
+from tunesmith.data.readers import TABLES, FolderReader, MemoryReader, Reader, reader_of
 from tunesmith.data.values import distinct
 
 SPLITS = {

@@ -28,6 +28,9 @@ CHUNK_BYTES = 1 << 24
 PIECE = 256
 """How many rows are made into Python's values at once."""
 
+START = 16
+"""Bytes of a file in a column that tell what it holds."""
+
 OWN = 2
 """How many columns of our own stand before the user's."""
 
@@ -140,10 +143,11 @@ class Table:
             yield from batch.column(place).to_pylist()
 
     def sample(self, name: str, count: int) -> list[Value]:
-        """The first values of a column; of pictures only whether they are there."""
+        """The first values of a column; of files only their first bytes."""
         column = self.whole(name).slice(0, count)
         if "binary" in str(column.type):
-            return [b"" if there else None for there in column.is_valid().to_pylist()]
+            compute = require("pyarrow.compute", "reading data")
+            column = compute.binary_slice(column, 0, START)
         values: list[Value] = column.to_pylist()
         return values
 

@@ -16,15 +16,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from tunesmith.core import memory
-from tunesmith.core.arrays import Floats
+from tunesmith.core.arrays import Outputs
 from tunesmith.core.contracts import Batch, Metrics, Prediction, Row, Task
 from tunesmith.core.errors import require
 from tunesmith.core.files import atomic
 from tunesmith.core.work import batches
 
 if TYPE_CHECKING:
-    import torch
-
     from tunesmith.core.model import Model
 
 WINDOW = 16  # batches
@@ -35,51 +33,51 @@ T = TypeVar("T")
 
 
 def outputs(
-    model: Model, rows: Iterable[tuple[T, Row]], batch_size: int = 64, of: Callable[[Batch], torch.Tensor] | None = None
-) -> Iterator[tuple[list[tuple[T, Row]], Floats]]:
+    model: Model, of: Callable[[Model, Batch], Outputs], rows: Iterable[tuple[T, Row]], batch_size: int = 64
+) -> Iterator[tuple[list[tuple[T, Row]], Outputs]]:
     """Outputs of the model for rows, a window of them at a time.
 
     Args:
         model: in evaluation mode while a window is computed; its mode is put back.
+        of: what is asked of the model for a batch, such as `Task.predict`.
         rows: (anything that goes with the row, the row), usable ones only.
         batch_size: rows of a forward pass.
-        of: batch -> (rows, ...); None for the model itself.
 
     Returns:
-        The window's rows in their order, and (rows, ...) float32 outputs.
+        The window's rows in their order, and their outputs.
     """
     iterator = iter(rows)
     while window := list(itertools.islice(iterator, WINDOW * batch_size)):
-        yield window, _window(model, [row for _, row in window], batch_size, of or model)
+        yield window, _window(model, of, [row for _, row in window], batch_size)
 
 
 def predict(model: Model, task: Task, rows: Iterable[tuple[T, Row]], batch_size: int = 64) -> Iterator[tuple[T, Row, Prediction]]:
     """Predictions for rows: what `outputs` gives, decoded by the task."""
-    for window, found in outputs(model, rows, batch_size):
+    for window, found in outputs(model, task.predict, rows, batch_size):
         for (key, row), prediction in zip(window, task.decode(found), strict=True):
             yield key, row, prediction
 
 
-def _window(model: Model, rows: list[Row], batch_size: int, of: Callable[[Batch], torch.Tensor]) -> Floats:
+def _window(model: Model, of: Callable[[Model, Batch], Outputs], rows: list[Row], batch_size: int) -> Outputs:
     from tunesmith.core.packed import packed
 
     sizes = model.backbone.sizes(rows)
     order = np.argsort(-sizes, kind="stable")
     waiting = batches(sizes[order], batch_size)[::-1]
-    found: Floats | None = None
+    found: Outputs | None = None
     before = model.training
     model.eval()
     try:
         with packed(model.network) if len(rows) >= PACKED_FROM else contextlib.nullcontext():
             while waiting:
                 part = waiting.pop()
-                given = _outputs(model, [rows[i] for i in order[part]], of)
+                given = _outputs(model, of, [rows[i] for i in order[part]])
                 if given is None:  # too large for memory
                     middle = (part.start + part.stop) // 2
                     waiting += [slice(middle, part.stop), slice(part.start, middle)]
                     continue
                 if found is None:
-                    found = np.empty((len(rows), *given.shape[1:]), np.float32)
+                    found = np.empty((len(rows), *given.shape[1:]), given.dtype)
                 found[order[part]] = given
     finally:
         model.train(before)
@@ -87,8 +85,8 @@ def _window(model: Model, rows: list[Row], batch_size: int, of: Callable[[Batch]
     return found
 
 
-def _outputs(model: Model, rows: list[Row], of: Callable[[Batch], torch.Tensor]) -> Floats | None:
-    """(rows, ...) outputs of the model; None where memory does not suffice for more than one row at once."""
+def _outputs(model: Model, of: Callable[[Model, Batch], Outputs], rows: list[Row]) -> Outputs | None:
+    """Outputs of the model; None where memory does not suffice for more than one row at once."""
     import torch
 
     from tunesmith.core.model import to_device
@@ -97,8 +95,7 @@ def _outputs(model: Model, rows: list[Row], of: Callable[[Batch], torch.Tensor])
         with torch.inference_mode():
             inputs = model.backbone.collate([model.backbone.encode(row) for row in rows])
             batch: Batch = {"inputs": to_device(inputs, next(model.parameters()).device)}
-            found: Floats = of(batch).float().cpu().numpy()
-            return found
+            return of(model, batch)
     except (RuntimeError, MemoryError) as error:
         if not memory.ran_out(error) or len(rows) == 1:
             raise

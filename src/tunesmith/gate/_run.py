@@ -41,7 +41,7 @@ def inspect(view: View, names: Sequence[str] | None = None) -> Inspected:
     seconds: dict[str, float] = {}
     for name in registry.entries("inspections") if names is None else names:
         inspection: Inspection = registry.create("inspections", name, {})
-        reason = inspection.applies(view)
+        reason = _unmeant(inspection, view) or inspection.applies(view)
         if reason is not None:
             skipped[inspection.name] = reason
             continue
@@ -49,6 +49,11 @@ def inspect(view: View, names: Sequence[str] | None = None) -> Inspected:
         findings.extend(inspection.inspect(view))
         seconds[inspection.name] = time.perf_counter() - began
     return Inspected(_sorted(findings), skipped, seconds)
+
+
+def _unmeant(inspection: Inspection, view: View) -> str | None:
+    wanted = inspection.answers
+    return f"it is for {' and '.join(wanted)}, not for {view.answers}" if wanted and view.answers not in wanted else None
 
 
 def _sorted(findings: Sequence[Finding]) -> list[Finding]:

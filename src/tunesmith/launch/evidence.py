@@ -188,6 +188,7 @@ def _given(ready: Ready, found: Evidence, known: RunFeatures | None) -> Given:
         inputs={spec.column: spec.kind for spec in ready.parts.backbone.input_spec()},
         rows=lambda split: ready.rows.rows(found.rows[split]),
         truth={name: found.truth[name] for name in ("train", "validation")},
+        answers=ready.parts.task.answers,
         classes=len(ready.parts.task.labels()),
         features=lambda split: known.splits[split].values if known else None,
         seed=ready.parts.recipe.seed,

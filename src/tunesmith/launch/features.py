@@ -138,8 +138,8 @@ def pooled(recipe: Recipe, data: Any = None, splits: tuple[str, ...] = NAMES) ->
 
 
 def targets(divided: Divided, numbers: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-    """(n,) class numbers or numbers, or (n, labels) of 0 and 1: the targets of these rows."""
-    return np.asarray([divided.targets[int(number)] for number in numbers])
+    """(n, ...) targets of these rows, as `Outcome` holds them."""
+    return divided.task.truth([divided.targets[int(number)] for number in numbers])
 
 
 def seconds_a_row(model: Model, rows: AnyRows, numbers: npt.NDArray[np.int64], device: torch.device) -> float:

@@ -46,6 +46,7 @@ def view(ready: Ready, features: RunFeatures | None = None) -> View:
         group=recipe.group,
         time=recipe.time,
         splits=divided.splits,
+        answers=parts.task.answers,
         targets={name: targets(divided, numbers) for name, numbers in divided.splits.items()},
         classes=parts.task.labels(),
         read=ready.rows.rows,

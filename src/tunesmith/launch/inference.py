@@ -14,8 +14,9 @@ from tunesmith.core import bundle as bundles
 from tunesmith.core.bundle import Bundle
 from tunesmith.core.contracts import Prediction, Row
 from tunesmith.core.errors import DataError, RowError, UnknownNameError, UsageError
+from tunesmith.core.kinds import PICTURES
 from tunesmith.data.bad_rows import BadRows
-from tunesmith.data.readers import PICTURES, FolderReader, MemoryReader, PicturesReader, Reader
+from tunesmith.data.readers import FolderReader, MemoryReader, PicturesReader, Reader
 from tunesmith.data.sources import Part, open_source
 from tunesmith.data.table import with_paths
 from tunesmith.evaluate import streaming

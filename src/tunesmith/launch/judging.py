@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 
+from tunesmith.core.arrays import Floats
 from tunesmith.core.contracts import Batch, Task
+from tunesmith.core.model import Model
 from tunesmith.core.run import Run
 from tunesmith.core.spending import Spent
 from tunesmith.evaluate import streaming
@@ -66,10 +67,11 @@ def _drift(ready: Ready, trained: Trained, found: Evidence) -> dict[str, Any] | 
         return None
     numbers = found.rows["test"][:DRIFT_ROWS]
 
-    def pooled(batch: Batch) -> torch.Tensor:
-        vectors = trained.model.features(batch).pooled
+    def pooled(model: Model, batch: Batch) -> Floats:
+        vectors = model.features(batch).pooled
         assert vectors is not None, "they were known before"
-        return vectors
+        found: Floats = vectors.float().cpu().numpy()
+        return found
 
-    windows = streaming.outputs(trained.model, enumerate(ready.rows.rows(numbers)), of=pooled)
+    windows = streaming.outputs(trained.model, pooled, enumerate(ready.rows.rows(numbers)))
     return drift(found.before, np.concatenate([after for _, after in windows])).plain()

@@ -14,7 +14,9 @@ import numpy.typing as npt
 
 from tunesmith.core import bundle as bundles
 from tunesmith.core import run as runs
+from tunesmith.core.arrays import Outputs
 from tunesmith.core.contracts import Metrics, Prediction, Row, Task
+from tunesmith.core.kinds import EXAMPLE
 from tunesmith.core.model import Model
 from tunesmith.core.outcomes import Outcome
 from tunesmith.core.run import Run
@@ -56,12 +58,12 @@ def predict_split(run: Run, model: Model, task: Task, was: Read, rows: AnyRows, 
     numbers = divided.splits["test"]
     first: list[tuple[Row, Prediction]] = []
     worst: list[tuple[float, int, Any, Prediction]] = []
-    found: npt.NDArray[np.float32] | None = None
+    found: Outputs | None = None
     done = 0
     with streaming.PredictionFile(run.predictions) as file:
-        for window, outputs in streaming.outputs(model, _rows(rows, numbers)):
+        for window, outputs in streaming.outputs(model, task.predict, _rows(rows, numbers)):
             if found is None:
-                found = np.lib.format.open_memmap(run.work / "test.npy", "w+", np.float32, (len(numbers), *outputs.shape[1:]))
+                found = _room(run, outputs, len(numbers))
             found[done : done + len(window)] = outputs
             done += len(window)
             predictions = task.decode(outputs)
@@ -83,6 +85,14 @@ def predict_split(run: Run, model: Model, task: Task, was: Read, rows: AnyRows, 
     return Predicted(outcome, first, [(number, target, prediction, bad) for bad, number, target, prediction in worst])
 
 
+def _room(run: Run, like: Outputs, rows: int) -> Outputs:
+    """Room for the outputs of so many rows: on disk, but for those that differ in shape from row to row."""
+    if like.dtype == np.object_:
+        return np.empty(rows, np.object_)
+    found: Outputs = np.lib.format.open_memmap(run.work / "test.npy", "w+", like.dtype, (rows, *like.shape[1:]))
+    return found
+
+
 def _badness(prediction: Prediction, target: Any) -> float:
     """How sure a wrong prediction is, or how far a number is off; 0 where nothing is wrong."""
     if "value" in prediction:
@@ -96,7 +106,7 @@ def _badness(prediction: Prediction, target: Any) -> float:
 def calibrated(model: Model, task: Task, rows: AnyRows, divided: Divided) -> Task:
     """The task with what the validation rows tell of how sure predictions can be."""
     numbers = divided.splits["validation"]
-    outputs = np.concatenate([found for _, found in streaming.outputs(model, _rows(rows, numbers))])
+    outputs = np.concatenate([found for _, found in streaming.outputs(model, task.predict, _rows(rows, numbers))])
     return task.calibrated(outputs, features.targets(divided, numbers))
 
 
@@ -153,8 +163,7 @@ def samples(model: Model, task: Task) -> list[tuple[Row, Prediction]]:
 def about(parts: Parts) -> dict[str, Any]:
     """What the bundle says of itself, without paths of this machine."""
     inputs = list(parts.backbone.columns)
-    shown = {"text": "...", "image": "picture.png"}
-    example = ", ".join(f'"{spec.column}": "{shown[spec.kind]}"' for spec in parts.backbone.input_spec())
+    example = ", ".join(f'"{spec.column}": {EXAMPLE[spec.kind]}' for spec in parts.backbone.input_spec())
     return {
         "tunesmith": runs.environment()["packages"].get("tunesmith", "unknown"),
         "modality": parts.recipe.data.modality,

@@ -24,22 +24,23 @@ SAMPLE = 16
 def kept(parts: Parts, table: Table) -> ReadyRows | None:
     """Rows that keep their pictures decoded while they are audited, where that pays and fits."""
     training = parts.recipe.training
-    if training.feature_cache == "off" or not table.path_columns:
+    columns = _columns(parts.backbone)
+    if training.feature_cache == "off" or not columns:
         return None
     store = _store(parts)
     if store is None:
         return None
-    found = _sample(table, parts.backbone, store)
+    found = _sample(table, columns, parts.backbone, store)
     if not found:
         return None  # the audit tells what is wrong
     if all(picture.square is None for picture in found):
         console.say("picture cache: off: the pictures are about as small as the network reads them, so decoding them again costs little")
         return None
-    size = sum(packed(picture).nbytes for picture in found) / len(found) * len(table) * len(table.path_columns)
+    size = sum(packed(picture).nbytes for picture in found) / len(found) * len(table) * len(columns)
     if lacking := store.room.lacking(size, store.folder):
         console.say(f"picture cache: off: decoded pictures {lacking}")
         return None
-    return ReadyRows.empty(table, store, table.path_columns)
+    return ReadyRows.empty(table, store, columns)
 
 
 def stored(run: Run, pictures: ReadyRows | None) -> None:
@@ -58,7 +59,7 @@ def stored(run: Run, pictures: ReadyRows | None) -> None:
 def restored(run: Run, parts: Parts, table: Table) -> ReadyRows | None:
     """The rows of a run that keep their pictures, where it has some."""
     store = _store(parts) if _path(run).is_file() else None
-    return ready.restored(_path(run), table, store, table.path_columns) if store else None
+    return ready.restored(_path(run), table, store, _columns(parts.backbone)) if store else None
 
 
 def _path(run: Run) -> Path:
@@ -73,12 +74,16 @@ def _store(parts: Parts) -> FeatureStore | None:
     return FeatureStore(cache_folder() / "features", name, int(parts.recipe.training.cache_gb * GB))
 
 
-def _sample(table: Table, backbone: Backbone, store: FeatureStore) -> list[Picture]:
+def _columns(backbone: Backbone) -> list[str]:
+    return [spec.column for spec in backbone.input_spec() if spec.kind == "image"]
+
+
+def _sample(table: Table, columns: list[str], backbone: Backbone, store: FeatureStore) -> list[Picture]:
     """Some of the pictures, those that are known without decoding them."""
     numbers = np.unique(np.linspace(0, len(table) - 1, SAMPLE).astype(np.int64))
     found: list[Picture] = []
     for row in table.rows(numbers):
-        for column in table.path_columns:
+        for column in columns:
             key = key_of(row[column])
             if key is not None and key in store:
                 row[column] = unpacked(store[key])
@@ -86,5 +91,5 @@ def _sample(table: Table, backbone: Backbone, store: FeatureStore) -> list[Pictu
             row = dict(backbone.ready(row))
         except RowError:
             continue
-        found.extend(row[column] for column in table.path_columns)
+        found.extend(row[column] for column in columns)
     return found

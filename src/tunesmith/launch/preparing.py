@@ -11,6 +11,7 @@ from tunesmith import recipe as recipes
 from tunesmith.core import run as runs
 from tunesmith.core.errors import UnknownNameError, require
 from tunesmith.core.files import read_json, write_json, write_text
+from tunesmith.core.kinds import PATHS
 from tunesmith.core.model import Model
 from tunesmith.core.run import Run
 from tunesmith.data import prepare
@@ -57,7 +58,7 @@ def prepared(recipe: Recipe, source: Any, run: Run) -> Ready:
     was = prepare.read(recipe.data, source, run.work / "rows.arrow")
     console.say(f"data: {was.described}: {len(was.table)} rows")
     columns = infer(was.table, recipe.data, recipe.task.name)
-    was.table.path_columns = [name for name in columns.inputs if columns.kinds[name] == "image"]
+    was.table.path_columns = [name for name in columns.inputs if columns.kinds[name] in PATHS]
     for name in recipe.proof.slices or []:
         if name not in was.table.columns:
             raise UnknownNameError("column to show scores by (--slices) called", name, was.table.columns)
@@ -67,7 +68,8 @@ def prepared(recipe: Recipe, source: Any, run: Run) -> Ready:
     divided = prepare.divide(was, columns.split, recipe.data, parts.task, parts.backbone, recipe.seed, kept)
     console.decisions(divided.decisions)
     pictures.stored(run, kept)
-    return Ready(dataclasses.replace(parts, task=divided.task), was, divided, columns.split, kept)
+    parts = dataclasses.replace(parts, task=divided.task, backbone=divided.backbone)
+    return Ready(parts, was, divided, columns.split, kept)
 
 
 def opened(ready: Ready) -> Model:
@@ -92,8 +94,8 @@ def restored(run: Run, recipe: Recipe) -> Ready:
     split_column = stored["split_column"]
     columns = dataclasses.replace(infer(was.table, recipe.data, recipe.task.name), split=split_column)
     parts = resolve(recipe, columns)
-    divided: Divided = prepare.restored_division(run.work, parts.task.name)
-    parts = dataclasses.replace(parts, task=divided.task)
+    divided: Divided = prepare.restored_division(run.work, parts.task.name, parts.backbone.name)
+    parts = dataclasses.replace(parts, task=divided.task, backbone=divided.backbone)
     return Ready(parts, was, divided, split_column, pictures.restored(run, parts, was.table))
 
 

@@ -15,8 +15,6 @@ from tunesmith.data.infer import Columns, Decision
 from tunesmith.engine.levers import named
 from tunesmith.recipe import Choice, Recipe
 
-DEFAULT_BACKBONE = {"text": "minilm", "image": "timm:mobilenetv3_small_100"}
-
 
 @dataclass
 class Parts:
@@ -36,9 +34,9 @@ def backbone_of(recipe: Recipe, columns: Columns) -> Backbone:
     modality = columns.modality
     family: type[Backbone] = registry.find("backbones", modality).load()
     options: dict[str, Any] = {**recipe.backbone.options, **family.options_for({name: columns.kinds[name] for name in columns.inputs})}
-    source = recipe.backbone.name or DEFAULT_BACKBONE.get(modality)
-    if source:
-        options["source"] = source
+    named = recipe.backbone.name
+    if named and named != modality:  # a backbone without a source is named as its modality
+        options["source"] = named
     if recipe.weights:
         options["weights"] = recipe.weights
     if recipe.scratch:
@@ -62,17 +60,11 @@ def resolve(recipe: Recipe, columns: Columns) -> Parts:
     task: Task = registry.create("tasks", columns.task, {**recipe.task.options, "label": columns.label})
     named = recipe.backbone.name
     backbone = backbone_of(recipe, columns)
-    source = named or DEFAULT_BACKBONE.get(columns.modality, columns.modality)
+    source: str = named or str(getattr(backbone, "source", columns.modality))
     found.append(Decision("backbone", source, "as given" if named else f"the default for {columns.modality}", "--backbone"))
     traits = backbone.traits()
-    adapter_name = recipe.adapter.name or ("lora" if "transformer" in traits else "full")
-    why = (
-        "as given" if recipe.adapter.name else f"the default for a {'transformer' if 'transformer' in traits else 'convolutional network'}"
-    )
+    adapter_name, why = _adapter_of(recipe, traits)
     found.append(Decision("adapter", adapter_name, why, "--adapter"))
-    if recipe.scratch and recipe.adapter.name is None:
-        adapter_name = "full"
-        found[-1] = Decision("adapter", "full", "random weights have nothing to preserve", "--adapter")
     adapter: Adapter = registry.create("adapters", adapter_name, recipe.adapter.options)
     _fitting(adapter_name, adapter, traits, source)
     for name in recipe.proof.compare or []:
@@ -93,6 +85,17 @@ def resolve(recipe: Recipe, columns: Columns) -> Parts:
         )
     )
     return Parts(full, task, backbone, adapter, optimizer, schedule, found)
+
+
+def _adapter_of(recipe: Recipe, traits: set[str]) -> tuple[str, str]:
+    """Name of the adapter, and why it is this one."""
+    if recipe.adapter.name:
+        return recipe.adapter.name, "as given"
+    if recipe.scratch or "untrained" in traits:
+        return "full", "random weights have nothing to preserve"
+    if "transformer" in traits:
+        return "lora", "the default for a transformer"
+    return "full", "the default for a convolutional network"
 
 
 def _fitting(name: str, adapter: Adapter, traits: set[str], source: str) -> None:

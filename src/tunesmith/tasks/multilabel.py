@@ -46,6 +46,7 @@ class Multilabel(Task):
     """Any number of labels at once."""
 
     name: ClassVar[str] = "multilabel"
+    answers: ClassVar[str] = "labels"
     label: tuple[str, ...] = field(default=("label",), metadata={"help": "label column(s)"})
     classes: tuple[str, ...] = field(default=(), metadata={"help": "names of the labels; read from the training rows"})
     threshold: float = field(default=0.5, metadata={"help": "probability from which a label is predicted"})

@@ -43,6 +43,7 @@ class Regression(Task):
     """A number for each picture or text."""
 
     name: ClassVar[str] = "regression"
+    answers: ClassVar[str] = "numbers"
     label: tuple[str, ...] = field(default=("label",), metadata={"help": "column with the number to predict"})
     mean: float = field(default=0.0, metadata={"help": "mean of the training rows; computed"})
     spread: float = field(default=1.0, metadata={"help": "standard deviation of the training rows; computed"})

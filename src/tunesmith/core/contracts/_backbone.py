@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from tunesmith.core.contracts._plain import Batch, Encoded, Features, InputSpec, Row
 
@@ -25,11 +25,13 @@ class Backbone(ABC):
     The weights live in the module that `open` returns; every other method takes it as an argument, so that an adapter may wrap it.
 
     Attributes:
+        reads: kinds of columns that it takes as they are (`core.kinds`); empty where it takes any.
         augments: whether `encode` changes a row at random where it is given an `rng`.
         columns: the input columns.
     """
 
     name: ClassVar[str]
+    reads: ClassVar[tuple[str, ...]] = ()
     augments: ClassVar[bool] = False
     columns: tuple[str, ...]
 
@@ -38,9 +40,23 @@ class Backbone(ABC):
         """The fields that follow from the input columns.
 
         Args:
-            kinds: input column -> `text` or `image`, in order.
+            kinds: input column -> its kind (`core.kinds`), in order.
         """
         return {"columns": list(kinds)}
+
+    def fit(self, rows: Callable[[], Iterator[Row]], seed: int) -> Self:
+        """A copy that knows what only the training rows can tell: means and spreads, categories, a vocabulary.
+
+        Called once, before `open`. What it changes are fields, which the bundle and a resumed run keep.
+
+        Args:
+            rows: gives the training rows, each time anew; memory must not grow with their number.
+            seed: decides what is drawn.
+
+        Raises:
+            DataError: nothing can be learned from these rows.
+        """
+        return self
 
     @abstractmethod
     def open(self) -> nn.Module:
@@ -161,8 +177,9 @@ class Backbone(ABC):
     def traits(self) -> set[str]:
         """What adapters ask for before anything is loaded.
 
-        `text`, `image` or `fusion`; `transformer` or `convolution`; where they hold `decoder`, `transposed` (linear layers stored as
-        GPT-2 does), `linear` and `layer_norm` (layers of that kind in a convolutional network).
+        The modality (`text`, `image`, `audio`, `series`, `tabular`, `dna`, `fusion`); `transformer` or `convolution`; where they hold
+        `decoder`, `transposed` (linear layers stored as GPT-2 does), `linear` and `layer_norm` (layers of that kind in a convolutional
+        network), `untrained` (a network of tunesmith's own that starts from random weights).
         """
 
     @abstractmethod

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import torch
 
 Row = Mapping[str, Any]
-"""One example: column name -> plain value (text, number, path of a picture, bytes of one), or a `Picture`."""
+"""One example: column name -> plain value (text, number, path of a file, bytes of one), or a `Picture`."""
 
 Encoded = dict[str, Any]
 """One example as its backbone and task encoded it, before batching."""
@@ -62,7 +62,7 @@ class InputSpec:
 
     Attributes:
         column: name of the input.
-        kind: `text` or `image`.
+        kind: see `core.kinds`.
         hint: one line for the person who fills it in.
     """
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from tunesmith.core.arrays import Arrays, Floats
+    from tunesmith.core.arrays import Arrays, Floats, Outputs
     from tunesmith.core.model import Model
     from tunesmith.core.outcomes import Statistic, Truth
 
@@ -58,9 +58,15 @@ class Metrics(Protocol):
 
 
 class Task(ABC):
-    """What is learned: head, loss, decoding of outputs into predictions, metrics."""
+    """What is learned: head, loss, decoding of outputs into predictions, metrics.
+
+    Attributes:
+        answers: what a prediction is: `classes` (one of several), `labels` (any of several), `numbers`, `text`, `series` ...; it tells
+            baselines and inspections whether they are made for it.
+    """
 
     name: ClassVar[str]
+    answers: ClassVar[str] = "classes"
     phases: ClassVar[tuple[str, ...]] = ("main",)
 
     @abstractmethod
@@ -110,9 +116,24 @@ class Task(ABC):
     def weight(self, batch: Batch, phase: str) -> float:
         """What a summed loss is divided by: rows, tokens, or the sum of class weights. Needs no forward pass."""
 
+    def predict(self, model: Model, batch: Batch) -> Outputs:
+        """Outputs of the model for a collated batch, out of torch: what `decode` takes.
+
+        A task overrides it where an output is more than one pass gives (a text that is generated), or is much smaller than what the
+        network gives (the best path of a transcript, the boxes that are kept).
+        """
+        found: Floats = model(batch).float().cpu().numpy()
+        return found
+
     @abstractmethod
-    def decode(self, outputs: Floats) -> list[Prediction]:
-        """Outputs of the model, (rows, ...) float32 in numpy, as predictions in plain JSON."""
+    def decode(self, outputs: Outputs) -> list[Prediction]:
+        """Outputs of `predict`, for any number of rows, as predictions in plain JSON."""
+
+    def truth(self, targets: Sequence[Any]) -> Truth:
+        """Targets of rows as one array, (rows, ...), as `Outcome` holds them."""
+        import numpy as np
+
+        return np.asarray(targets)
 
     def light_head(self, weights: Arrays) -> Callable[[Floats], Floats] | None:
         """The head that `build` makes, with its saved weights, in numpy alone.
@@ -138,26 +159,26 @@ class Task(ABC):
         """Fresh scores."""
 
     @abstractmethod
-    def statistic(self, outputs: Floats, truth: Truth) -> Statistic:
+    def statistic(self, outputs: Outputs, truth: Truth) -> Statistic:
         """The scores of `metrics` as a function of row weights; with weights of 1 it gives what `Metrics.compute` does, but `rows`.
 
         Args:
-            outputs: (rows, outputs) as `decode` takes them.
-            truth: (rows,) or (rows, labels), as in `Outcome`.
-        """
-
-    @abstractmethod
-    def calibrated(self, outputs: Floats, truth: Truth) -> Task:
-        """A copy that knows what only validation rows can tell: a temperature, the threshold of conformal sets or the margin of
-        intervals, a decision threshold where a recall or cost was stated. What these rows cannot tell stays as it is without them.
-
-        Args:
-            outputs: (rows, outputs) of rows that the weights were not trained on.
+            outputs: as `decode` takes them.
             truth: as in `Outcome`.
         """
 
     @abstractmethod
-    def calibration(self, outputs: Floats, truth: Truth, groups: npt.NDArray[Any] | None = None) -> dict[str, Any] | None:
+    def calibrated(self, outputs: Outputs, truth: Truth) -> Task:
+        """A copy that knows what only validation rows can tell: a temperature, the threshold of conformal sets or the margin of
+        intervals, a decision threshold where a recall or cost was stated. What these rows cannot tell stays as it is without them.
+
+        Args:
+            outputs: of rows that the weights were not trained on.
+            truth: as in `Outcome`.
+        """
+
+    @abstractmethod
+    def calibration(self, outputs: Outputs, truth: Truth, groups: npt.NDArray[Any] | None = None) -> dict[str, Any] | None:
         """How far the predictions of these rows can be believed, measured, as plain JSON: the key `calibration` of metrics.json.
 
         Call it with rows that `calibrated` has not seen. None where the task has nothing that could be calibrated.
@@ -168,7 +189,7 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def confidence(self, outputs: Floats) -> npt.NDArray[np.float64] | None:
+    def confidence(self, outputs: Outputs) -> npt.NDArray[np.float64] | None:
         """(rows,) how sure each prediction is, 0 to 1; None where the task cannot say."""
 
     @abstractmethod

@@ -1,0 +1,75 @@
+"""Kinds of input columns, and which modality reads each by default.
+
+price: number, region: category, opened: date  ->  tabular        review: text  ->  text        review and price  ->  fusion
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+MODALITY: Mapping[str, str] = {
+    "text": "text",
+    "image": "image",
+    "audio": "audio",
+    "series": "series",
+    "dna": "dna",
+    "number": "tabular",
+    "category": "tabular",
+    "date": "tabular",
+}
+"""Kind of a column -> the backbone that reads it where nothing else was asked for."""
+
+PATHS = ("image", "audio")
+"""Kinds whose cells name files, or hold their bytes."""
+
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+SOUNDS = (".wav", ".flac", ".ogg", ".oga", ".mp3", ".opus")
+ENDINGS: Mapping[str, tuple[str, ...]] = {"image": PICTURES, "audio": SOUNDS}
+"""How names of files of these kinds end."""
+
+SHOWN: Mapping[str, str] = {
+    "text": "texts",
+    "image": "pictures",
+    "audio": "sounds",
+    "series": "series of numbers",
+    "dna": "DNA",
+    "number": "numbers",
+    "category": "categories",
+    "date": "dates",
+}
+"""What a column of each kind holds, for people."""
+
+EXAMPLE: Mapping[str, str] = {
+    "text": '"..."',
+    "image": '"picture.png"',
+    "audio": '"sound.wav"',
+    "series": "[0.1, 0.4, 0.2]",
+    "dna": '"ACGTTGCA"',
+    "number": "1.5",
+    "category": '"red"',
+    "date": '"2026-01-31"',
+}
+"""A cell of each kind as JSON has it."""
+
+
+def modality_of(kinds: Collection[str]) -> str:
+    """The modality that reads columns of these kinds.
+
+    Example:
+        >>> modality_of(["number", "category"]), modality_of(["text", "image"])
+        ('tabular', 'fusion')
+    """
+    found = {MODALITY[kind] for kind in kinds}
+    return found.pop() if len(found) == 1 else "fusion"
+
+
+def bytes_kind(start: bytes) -> str:
+    """`audio` or `image`, by the first bytes of a file of either.
+
+    Example:
+        >>> bytes_kind(b"RIFF\\x24\\x00\\x00\\x00WAVEfmt "), bytes_kind(b"\\x89PNG")
+        ('audio', 'image')
+    """
+    wave = start[:4] == b"RIFF" and start[8:12] == b"WAVE"
+    mp3 = start[:3] == b"ID3" or (len(start) > 1 and start[0] == 0xFF and start[1] & 0xE0 == 0xE0 and start[1] & 0x06 != 0)
+    return "audio" if wave or mp3 or start[:4] in (b"fLaC", b"OggS") else "image"
