@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import nn
@@ -22,6 +22,7 @@ from tunesmith.backbones import _checkpoints
 from tunesmith.core.files import write_json
 
 if TYPE_CHECKING:
+    from tunesmith.backbones._dna_families import Reading
     from tunesmith.backbones._dna_tokens import Tokens
 
 MODEL_TYPE = "tunesmith_dna"
@@ -58,12 +59,6 @@ class Shape:
     heads: int = 8
     dropout: float = 0.2
 
-    def __post_init__(self) -> None:
-        if self.kernel % 2 == 0:
-            raise ValueError(f"field 'kernel' must be odd (got {self.kernel})")
-        if self.width % self.heads:
-            raise ValueError(f"field 'width' ({self.width}) must be a multiple of field 'heads' ({self.heads})")
-
 
 class Network(nn.Module):
     """Convolutions, attention, and pooling by queries.
@@ -75,7 +70,6 @@ class Network(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
-        self.supports_gradient_checkpointing = False
         self.embedding = nn.Embedding(shape.vocabulary, shape.width, padding_idx=0)
         self.convolutions = nn.ModuleList(Convolution(shape) for _ in range(shape.convolutions))
         self.positions = nn.Embedding(shape.length, shape.width)
@@ -109,7 +103,8 @@ class Convolution(nn.Module):
     def forward(self, hidden: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
         """(batch, length, width), and (batch, length, 1) with 1 where there is a token."""
         found = self.convolution((self.norm(hidden) * there).transpose(1, 2)).transpose(1, 2)
-        return hidden + self.dropout(self.out(F.gelu(found)))
+        summed: torch.Tensor = hidden + self.dropout(self.out(F.gelu(found)))
+        return summed
 
 
 class Layer(nn.Module):
@@ -127,7 +122,8 @@ class Layer(nn.Module):
     def forward(self, hidden: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
         """(batch, length, width), and (batch, 1, 1, length) where attention may look."""
         hidden = hidden + self.dropout(self.attention(self.norm(hidden), seen))
-        return hidden + self.dropout(self.down(F.gelu(self.up(self.norm_out(hidden)))))
+        summed: torch.Tensor = hidden + self.dropout(self.down(F.gelu(self.up(self.norm_out(hidden)))))
+        return summed
 
 
 class Attention(nn.Module):
@@ -143,8 +139,8 @@ class Attention(nn.Module):
 
     def forward(self, hidden: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
         """(batch, length, width), and (batch, 1, 1, length)."""
-        parts = (each(hidden).unflatten(-1, (self.heads, -1)).transpose(1, 2) for each in (self.query, self.key, self.value))
-        found = F.scaled_dot_product_attention(*parts, attn_mask=seen)  # (batch, head, length, width of a head)
+        query, key, value = (layer(hidden).unflatten(-1, (self.heads, -1)).transpose(1, 2) for layer in (self.query, self.key, self.value))
+        found = F.scaled_dot_product_attention(query, key, value, attn_mask=seen)  # (batch, head, length, width of a head)
         projected: torch.Tensor = self.out(found.transpose(1, 2).flatten(2))
         return projected
 
@@ -174,39 +170,41 @@ class Small:
 
     Attributes:
         shape: its sizes.
-        tokens: how letters become tokens.
+        reading: how letters become tokens.
+        tokens: what follows from it.
         folder: where weights are; None for random ones.
         source: what the user called it.
     """
 
     shape: Shape
+    reading: Reading
     tokens: Tokens
     folder: Path | None
     source: str
-    traits = frozenset({"dna", "transformer", "linear", "layer_norm"})
+
+    @property
+    def traits(self) -> frozenset[str]:
+        return frozenset({"dna", "transformer", "linear", "layer_norm"} | (set() if self.folder else {"untrained"}))
 
     @property
     def length(self) -> int:
-        """Tokens that are read."""
         return self.shape.length
 
+    @property
+    def width(self) -> int:
+        return self.shape.width
+
     def opened(self, weights: str | None, scratch: bool) -> tuple[nn.Module, _checkpoints.Loaded]:
-        """The network with its weights."""
         network = Network(self.shape)
-        if weights is None and (scratch or self.folder is None):
+        path = Path(weights).expanduser() if weights else None if scratch or not self.folder else self.folder / "model.safetensors"
+        if path is None:
             return network, _checkpoints.Loaded("random weights", 0, [], [])
-        path = Path(weights).expanduser() if weights else self._folder / "model.safetensors"
         return network, _checkpoints.fill(network, _checkpoints.read_weights(path), weights or self.source)
 
-    @property
-    def _folder(self) -> Path:
-        assert self.folder is not None
-        return self.folder
-
-    def save(self, weights: Mapping[str, torch.Tensor], folder: Path, reading: Mapping[str, Any]) -> None:
-        """Write sizes, the fields by which letters are read, and weights."""
+    def save(self, network: nn.Module, weights: Mapping[str, torch.Tensor], folder: Path) -> None:
         from safetensors.torch import save_file
 
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / "config.json", {"model_type": MODEL_TYPE, "shape": dataclasses.asdict(self.shape), "reading": dict(reading)})
+        told = {"model_type": MODEL_TYPE, "shape": dataclasses.asdict(self.shape), "reading": dataclasses.asdict(self.reading)}
+        write_json(folder / "config.json", told)
         save_file({name: tensor.detach().contiguous() for name, tensor in weights.items()}, folder / "model.safetensors")

@@ -125,9 +125,9 @@ def of_checkpoint(tokenizer: Any, kind: Kind | None, k: int | None, stride: int 
     size = max(vocabulary.values()) + 1
     if found == "bpe":
         return Tokens(found, lambda letters: _tokenized(tokenizer, letters), size, letters=LONGEST, **around)
-    if counts[1] < len(BASES) and (found == "character" or (found == "kmer" and not runs)):
-        raise BackboneError(f"the checkpoint's vocabulary holds no {'single letters' if found == 'character' else 'runs of k letters'}")
     if found == "character":
+        if counts[1] < len(BASES):
+            raise BackboneError("the checkpoint's vocabulary does not hold single letters; leave backbone.tokenizer out")
         return Tokens(found, lambda letters: _looked_up(letters, vocabulary, unknown), size, **around)
     length = k or runs
     if not length or counts[length] < 4**length:

@@ -26,6 +26,11 @@ PADDED_POSITIONS = ("camembert", "data2vec-text", "longformer", "mpnet", "robert
 """Networks that number positions from the one after the padding token's number."""
 
 
+UNREAD = ("pooler.", "contact_head.")
+"""Parts of encoders that no vector of ours is made of."""
+OWN_CODE = "The checkpoint brings code of its own (auto_map in its config.json), which is never executed"
+
+
 def config_of(folder: Path) -> dict[str, Any]:
     """The checkpoint's config.json.
 
@@ -49,7 +54,7 @@ def architecture_of(folder: Path) -> Any:
     try:
         return require("transformers", "checkpoints in hub format").AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
     except (ValueError, OSError) as error:
-        code = " The checkpoint brings code of its own (auto_map), which is never executed." if "auto_map" in own else ""
+        code = f". {OWN_CODE}" if "auto_map" in own else ""
         raise BackboneError(f"{folder}/config.json describes no network that transformers knows: {str(error)[:200]}{code}") from error
 
 
@@ -81,7 +86,7 @@ def length_of(folder: Path, config: Mapping[str, Any], most: int) -> int:
 
 
 def opened(folder: Path, architecture: Any, source: str, weights: str | None, scratch: bool) -> tuple[Any, _checkpoints.Loaded]:
-    """The encoder of a checkpoint without its pooler, with its weights, those of a file, or random ones.
+    """The encoder of a checkpoint without its pooler (and ESM's head for contacts), with its weights, those of a file, or random ones.
 
     Raises:
         BackboneError: an encoder with a decoder, or weights that do not fit.
@@ -95,13 +100,14 @@ def opened(folder: Path, architecture: Any, source: str, weights: str | None, sc
     family = transformers.AutoModelForTextEncoding if encoder else transformers.AutoModel
     loaded = _checkpoints.Loaded("random weights", 0, [], [])
     if weights:
-        network, loaded = _checkpoints.hub_filled(architecture, family, weights)
+        network, loaded = _checkpoints.hub_filled(architecture, family, weights, UNREAD)
     elif scratch:
         network = family.from_config(architecture, dtype=torch.float32)
     else:
-        network, loaded = _checkpoints.hub_network(folder, family, source)
-    if getattr(network, "pooler", None) is not None:
-        network.pooler = None
+        network, loaded = _checkpoints.hub_network(folder, family, source, UNREAD)
+    for part in UNREAD:
+        if getattr(network, part.rstrip("."), None) is not None:
+            setattr(network, part.rstrip("."), None)
     return network, loaded
 
 

@@ -2,9 +2,9 @@
 
     y = x0 * (filter_1 conv (x1 * v))       x0, x1, v: projections of the input, each smoothed by a short convolution (Poli et al. 2023)
 
-transformers does not know this architecture, and its checkpoints bring code of their own, which is never executed. So the network stands here,
-with the names and the reading of config.json that the published checkpoints have. It reads from left to right: what fills a row up
-stands on the right and changes nothing on its left.
+transformers does not know this architecture, and its checkpoints bring code of their own, which is never executed. So the network
+stands here, with the names and the reading of config.json that the published checkpoints have. It reads from left to right: what fills
+a row up stands on the right and changes nothing on its left.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ NUMBERS = {letter: place for place, letter in enumerate("ACGTN", 7)}
 SEPARATOR, PAD = 1, 4
 """Of the vocabulary that all its checkpoints share: seven special tokens, then the letters."""
 TOKENS = Tokens("character", lambda letters: [NUMBERS[letter] for letter in letters], 12, PAD, (), (SEPARATOR,))
+MOST = 1024
+"""Letters that are read at most where nobody says."""
 DECAY = (0.3, 1.5, 0.01)
 """The fastest and the slowest channel of a filter have fallen to the last of these after such a share of the longest sequence."""
 SHIFT = 0.05
@@ -78,7 +80,8 @@ class Decay(nn.Module):
         self.register_buffer("deltas", torch.linspace(math.log(target) / slow, math.log(target) / fast, width)[None, None])
 
     def forward(self, time: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        return x * (torch.exp(-time * self.deltas.abs()) + SHIFT)
+        found: torch.Tensor = x * (torch.exp(-time * self.deltas.abs()) + SHIFT)
+        return found
 
 
 class Filter(nn.Module):
@@ -138,7 +141,8 @@ def long_convolution(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     """
     length = x.shape[-1]
     spectrum = torch.fft.rfft(x.float(), n=2 * length) * torch.fft.rfft(kernel.float(), n=2 * length)
-    return torch.fft.irfft(spectrum, n=2 * length)[..., :length].to(x.dtype)
+    found: torch.Tensor = torch.fft.irfft(spectrum, n=2 * length)[..., :length].to(x.dtype)
+    return found
 
 
 class Mlp(nn.Module):
@@ -216,8 +220,14 @@ class HyenaDna:
 
     folder: Path
     source: str
-    tokens = TOKENS
-    traits = frozenset({"dna", "convolution", "linear", "layer_norm"})
+
+    @property
+    def traits(self) -> frozenset[str]:
+        return frozenset({"dna", "convolution", "linear", "layer_norm"})
+
+    @property
+    def tokens(self) -> Tokens:
+        return TOKENS
 
     @property
     def config(self) -> dict[str, Any]:
@@ -235,11 +245,13 @@ class HyenaDna:
 
     @property
     def length(self) -> int:
-        """Tokens it was made for."""
-        return int(self.config["max_seq_len"])
+        return min(MOST, int(self.config["max_seq_len"]) - 1)
+
+    @property
+    def width(self) -> int:
+        return int(self.config["d_model"])
 
     def opened(self, weights: str | None, scratch: bool) -> tuple[nn.Module, _checkpoints.Loaded]:
-        """The network with its weights."""
         network = Network(self.config)
         if scratch:
             return network, _checkpoints.Loaded("random weights", 0, [], [])
@@ -260,10 +272,10 @@ class HyenaDna:
                     found[name] = found[same]
         return found
 
-    def save(self, weights: Mapping[str, torch.Tensor], folder: Path, reading: Mapping[str, Any]) -> None:
-        """Write config.json as it was, and the weights."""
+    def save(self, network: nn.Module, weights: Mapping[str, torch.Tensor], folder: Path) -> None:
         from safetensors.torch import save_file
 
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "config.json", self.config)
-        save_file({f"backbone.{name}": tensor.detach().clone().contiguous() for name, tensor in weights.items()}, folder / "model.safetensors")
+        named = {f"backbone.{name}": tensor.detach().clone().contiguous() for name, tensor in weights.items()}
+        save_file(named, folder / "model.safetensors")

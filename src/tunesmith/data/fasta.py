@@ -7,7 +7,8 @@
 The first word of a header is the id, the rest the description. A file may carry labels in two ways: as `key=value` words anywhere in the
 description (`label=EI split=train patient=7`: each key becomes a column; a value with spaces is put in quotation marks), or as the last
 part of ids that bars divide (`>seq1|EI`). The second is taken only where the last part of the id of every record among the first `LOOKED`
-is one of few: databases put accession numbers between bars. Elsewhere the label is the folder (one per class) that a file lies in.
+is one of few: databases put accession numbers between bars. A folder with one file per class, or one folder of files per class, gives
+the name of file or folder as the label (`FastaFolderReader`).
 
 A file ending in .gz is unpacked while it is read. Letters are not looked at here: what is no DNA is named by whoever reads the column.
 """
@@ -57,10 +58,12 @@ class FastaReader:
     Args:
         path: the file.
         encoding: text encoding of the headers.
+        prefix: what the places of its records begin with, where it is one file of several.
     """
 
     path: Path
     encoding: str = "utf-8"
+    prefix: str = ""
 
     @property
     def label(self) -> str:
@@ -122,13 +125,49 @@ class FastaReader:
             try:
                 for number, line in enumerate(handle, start=1):
                     if lines and line.startswith((">", ";")):
-                        yield f"line {start}", lines
+                        yield f"{self.prefix}line {start}", lines
                         lines, start = [], number
                     lines.append(line)
             except (EOFError, gzip.BadGzipFile, zlib.error) as error:
                 raise DataError(f"{self.path} is damaged after line {start}: {error}") from error
             if lines:
-                yield f"line {start}", lines
+                yield f"{self.prefix}line {start}", lines
+
+
+@dataclass(frozen=True)
+class FastaFolderReader:
+    """A folder with one FASTA file, or one folder of FASTA files, per class: the columns of each record, and its class as `label`.
+
+    Args:
+        path: the folder.
+        encoding: text encoding of the headers.
+    """
+
+    path: Path
+    encoding: str = "utf-8"
+
+    @property
+    def label(self) -> str:
+        return self.path.name
+
+    @property
+    def root(self) -> Path:
+        return self.path
+
+    def rows(self, bad: BadRows) -> Iterator[Located]:
+        for place, reader in self.files():
+            folder, inside, _ = place.partition("/")
+            name = folder if inside else Path(folder.removesuffix(".gz")).stem
+            for where, row in reader.rows(bad):
+                yield where, {**{column: row[column] for column in COLUMNS}, "label": name}
+
+    def files(self) -> Iterator[tuple[str, FastaReader]]:
+        """Files with their paths that start from the folder, in order."""
+        for entry in sorted(p for p in self.path.iterdir() if not p.name.startswith(".")):
+            inside = sorted(p for p in entry.rglob("*") if is_fasta(p)) if entry.is_dir() else [entry] if is_fasta(entry) else []
+            for file in inside:
+                place = file.relative_to(self.path).as_posix()
+                yield place, FastaReader(file, self.encoding, f"{place}, ")
 
 
 def open_fasta(path: Path, encoding: str) -> Any:
@@ -145,8 +184,8 @@ def _head(line: str, labelled: bool) -> dict[str, Value] | None:
         >>> _head(">s1|EI exon 3 split=train", True)
         {'id': 's1', 'description': 'exon 3', 'label': 'EI', 'split': 'train'}
     """
-    name, _, rest = line[1:].strip().partition(" ")
-    if not name or "=" in name:
+    name, _, rest = line[1:].strip().replace("\t", " ").partition(" ")
+    if not name:
         return None
     keys = {key: value.strip("\"'") or None for key, value in _PAIR.findall(rest)}
     description = " ".join(_PAIR.sub("", rest).split())
