@@ -158,7 +158,7 @@ class Pool(nn.Module):
     def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Tokens after the norm, (batch, length, width), and (batch, width)."""
         hidden = self.norm(hidden)
-        scores = self.look(hidden).masked_fill(mask[..., None] == 0, torch.finfo(hidden.dtype).min)
+        scores = self.look(hidden).masked_fill(mask[..., None] == 0, float("-inf"))
         shares = scores.softmax(dim=1)  # (batch, length, heads)
         values = self.value(hidden).unflatten(-1, (shares.shape[-1], -1))  # (batch, length, heads, share)
         return hidden, self.dropout((shares[..., None] * values).sum(dim=1).flatten(1))
