@@ -2,7 +2,8 @@
 
 A genome is cut into pieces by windows that overlap, and read on either strand. A test sequence that is the reverse complement of a training
 sequence, or the same but for lower case, or mostly inside one, is no new piece; `duplicates` sees only cells that are equal letter by
-letter. Two sequences overlap where half of the runs of 24 letters of one stand in the other's split, on either strand.
+letter. A row overlaps where half of its runs of 24 letters stand in training rows, on either strand. Genes that are kin do so too, so that
+a few such rows are a warning and no error.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class Dna(Inspection):
     name: ClassVar[str] = "dna"
     few: float = field(default=0.005, metadata={"help": "share of test rows from which pieces that also train are an error"})
     share: float = field(default=0.5, metadata={"help": "share of a sequence's runs found in training from which it overlaps"})
+    overlaps: float = field(default=0.1, metadata={"help": "share of test rows that overlap with training from which that is an error"})
     unknown: float = field(default=0.1, metadata={"help": "share of N in a sequence that is worth telling"})
     many: float = field(default=0.01, metadata={"help": "share of rows from which they are a warning"})
     factor: float = field(default=5.0, metadata={"help": "times the median length from which a sequence is unusual"})
@@ -85,38 +87,39 @@ class Dna(Inspection):
         every = max(1, round(len(train) * float(np.mean(lengths)) / self.runs))
         held = [(runs(letters, every), place) for letters, place in zip(strands(view, "train", train, column), train, strict=True)]
         ours = np.concatenate([found for found, _ in held])
-        owner = np.repeat([place for _, place in held], [len(found) for found, _ in held])
+        owner = np.repeat(np.asarray([place for _, place in held], np.int64), [len(found) for found, _ in held])
         order = np.argsort(ours, kind="stable")
         ours, owner = ours[order], owner[order]
         places = drawn(view, split, self.most)
-        near, beside = [], []
+        near: list[tuple[int, Rows]] = []
         for place, letters in zip(places, strands(view, split, places, column), strict=True):
             found = runs(letters, every)
-            if equal[place] or len(found) < LEAST_RUNS or not len(ours):
+            if equal[place] or len(found) < LEAST_RUNS:
                 continue
-            where = np.minimum(np.searchsorted(ours, found), len(ours) - 1)
-            same = ours[where] == found
-            if same.mean() >= self.share:
-                near.append(int(view.splits[split][place]))
-                beside.append(int(numbers[owner[where[same][0]]]))
+            begin, end = np.searchsorted(ours, found, "left"), np.searchsorted(ours, found, "right")
+            if (end > begin).mean() >= self.share:
+                holding = np.concatenate([owner[i:j] for i, j in zip(begin, end, strict=True)])
+                whose, times = np.unique(holding, return_counts=True)
+                near.append((int(view.splits[split][place]), numbers[whose[np.argsort(-times, kind="stable")]]))
         if not near:
             return []
         count, size = len(near), len(places)
-        error = split == "test" and count > self.many * size
+        instead = {int(row): here for here, rows in reversed(near) for row in rows}
         what = (
             f"{rows_said(count, split)} ({percent(count, size)}) overlap{'s' * (count == 1)} in '{column}' with training rows by half or "
         )
         what += "more, on either strand, so that scores flatter the model"
-        advice = "divide by chromosome, gene or region: --group COLUMN keeps what lies together on one side"
         return [
             Finding(
                 f"{split}_dna_overlapping_training",
-                "error" if error else "warning",
+                "error" if split == "test" and count >= self.overlaps * size else "warning",
                 count,
                 size,
                 what,
-                advice,
-                _examples(view, np.asarray(near), np.asarray(beside)),
+                "divide by chromosome, gene or region with --group COLUMN, or leave the training rows out with --fix",
+                _examples(view, [row for row, _ in near], [int(rows[0]) for _, rows in near]),
+                sorted(instead),
+                [instead[row] for row in sorted(instead)],
             )
         ]
 
