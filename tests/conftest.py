@@ -37,6 +37,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     import transformers
     from safetensors.torch import save_file
+    from tests.backbones import dna_checkpoints
     from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
     torch.manual_seed(0)
@@ -115,6 +116,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "pretrained_cfg": {"input_size": [3, 32, 32], "mean": [0.5] * 3, "std": [0.5] * 3},
     }
     (folder / "config.json").write_text(json.dumps(cfg))
+    dna_checkpoints.save_all(root)
     return root
 
 

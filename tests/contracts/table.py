@@ -43,6 +43,7 @@ TINY = {
     "vit": Tiny("image", {"image", "transformer", "linear", "layer_norm"}, lambda root: _image(root, "vit")),
     "resnet": Tiny("image", {"image", "convolution"}, lambda root: _image(root, "resnet")),
     "timm_resnet": Tiny("image", {"image", "convolution"}, lambda root: _image(root, "timm_resnet")),
+    "dna": Tiny("dna", {"dna", "transformer", "linear", "layer_norm"}, lambda root: {"source": str(root / "dna")}),
     "fusion": Tiny(
         "fusion",
         {"fusion", "transformer", "linear", "layer_norm"},

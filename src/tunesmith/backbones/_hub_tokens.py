@@ -22,7 +22,17 @@ Mode = Literal["mean", "cls", "last"]
 POOLING = Path("1_Pooling", "config.json")
 
 SENTENCE_MODES: dict[str, Mode] = {"cls_token": "cls", "mean_tokens": "mean", "lasttoken": "last"}
-PADDED_POSITIONS = ("camembert", "data2vec-text", "longformer", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl")
+PADDED_POSITIONS = (
+    "camembert",
+    "data2vec-text",
+    "esm",
+    "longformer",
+    "mpnet",
+    "roberta",
+    "roberta-prelayernorm",
+    "xlm-roberta",
+    "xlm-roberta-xl",
+)
 """Networks that number positions from the one after the padding token's number."""
 
 
