@@ -10,7 +10,8 @@ part of ids that bars divide (`>seq1|EI`). The second is taken only where the la
 is one of few: databases put accession numbers between bars. A folder with one file per class, or one folder of files per class, gives
 the name of file or folder as the label (`FastaFolderReader`).
 
-A file ending in .gz is unpacked while it is read. Letters are not looked at here: what is no DNA is named by whoever reads the column.
+A line that begins with `;` is a comment. A file ending in .gz is unpacked while it is read. Letters are not looked at here: what is no
+DNA is named by whoever reads the column.
 """
 
 from __future__ import annotations
@@ -84,12 +85,13 @@ class FastaReader:
         for where, lines in self._records():
             row = None
             text = "".join(lines)
-            if not lines[0].startswith((">", ";")):
-                if text.strip():
+            letters = [line for line in lines if not line.startswith((">", ";"))]
+            if not lines[0].startswith(">"):
+                if "".join(letters).strip():
                     bad.add(self.label, where, "letters before the first header (a line that begins with '>')")
-            elif lines[0].startswith(">"):
+            else:
                 head = _head(lines[0], labelled)
-                sequence = "".join("".join(lines[1:]).split())
+                sequence = "".join("".join(letters).split())
                 if head is None:
                     bad.add(self.label, where, "a header without a name")
                 elif not sequence:
@@ -118,13 +120,13 @@ class FastaReader:
         return (*COLUMNS, *keys, *(["label"] if labelled else [])), labelled
 
     def _records(self) -> Iterator[tuple[str, list[str]]]:
-        """The line where each record begins, and its lines; comments (`;`) and lines before the first header come apart."""
+        """The line where each record begins, and its lines; what stands before the first header comes first."""
         with open_fasta(self.path, self.encoding) as handle, decoding(self.path, self.encoding):
             lines: list[str] = []
             start = 1
             try:
                 for number, line in enumerate(handle, start=1):
-                    if lines and line.startswith((">", ";")):
+                    if lines and line.startswith(">"):
                         yield f"{self.prefix}line {start}", lines
                         lines, start = [], number
                     lines.append(line)
