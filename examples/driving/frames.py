@@ -4,15 +4,15 @@
 
 reads `SPLIT/images/DRIVE_NUMBER.jpg` and `SPLIT/masks/DRIVE_NUMBER.png` (class numbers, as in CamVid) and writes one line a frame:
 
-    image                              drive     frame  motion  decision  angle
-    /.../train/images/0016E5_00390.jpg 0016E5-1  390    11.2    brake     -3.1
+    image                              drive     stretch     frame  motion  decision  angle
+    /.../train/images/0016E5_00390.jpg 0016E5-1  0016E5-1/0  390    11.2    brake     -3.1
 
 - `decision` is `brake` where cars, pedestrians and bicyclists cover more than `AHEAD` of what lies ahead: the middle below the horizon.
 - `angle` is the direction in degrees, right positive, from the middle of the lower edge to the middle of the road at half its height;
   empty where no road is seen there.
 - `motion` is the mean change of grey values since the last frame that is a second older, in levels of 255: it stands in for the speed
   that a car would know. Empty where a drive begins.
-- `drive` is the recording the frame belongs to; a gap of more than `GAP` frames begins another.
+- `drive` is the recording the frame belongs to; a gap of more than `GAP` frames begins another. `stretch` is half a minute of it.
 
 These labels follow from the masks by rule. They show how frames are learned from; they are nothing to steer a car by.
 """
@@ -34,9 +34,10 @@ from PIL import Image
 ROAD, CAR, PEDESTRIAN, BICYCLIST = 3, 8, 9, 10
 AHEAD = 0.05
 GAP = 300
+STRETCH = 900
 SECOND = 29
 """Frames of a second, about, as the numbers in CamVid's names count them."""
-COLUMNS = ("image", "drive", "frame", "motion", "decision", "angle")
+COLUMNS = ("image", "drive", "stretch", "frame", "motion", "decision", "angle")
 
 
 @dataclass(frozen=True)
@@ -80,18 +81,19 @@ def angle(mask: npt.NDArray[np.uint8]) -> float | None:
 def table(root: Path) -> Iterator[dict[str, object]]:
     """One row a frame."""
     seen: list[tuple[Frame, npt.NDArray[np.float32]]] = []
-    stretch = 0
+    part = 0
     for frame in frames(root):
         mask = np.asarray(Image.open(frame.mask))
         grey = np.asarray(Image.open(frame.image).convert("L"), np.float32)
         same = bool(seen) and seen[-1][0].recording == frame.recording
         if not same or frame.number - seen[-1][0].number > GAP:
-            stretch, seen = stretch + 1 if same else 1, []
+            part, seen = part + 1 if same else 1, []
         older = next((light for other, light in reversed(seen) if frame.number - other.number >= SECOND), None)
         turn = angle(mask)
         yield {
             "image": frame.image.resolve(),
-            "drive": f"{frame.recording}-{stretch}",
+            "drive": f"{frame.recording}-{part}",
+            "stretch": f"{frame.recording}-{part}/{frame.number // STRETCH}",
             "frame": frame.number,
             "motion": "" if older is None else f"{float(np.abs(grey - older).mean()):.2f}",
             "decision": decision(mask),

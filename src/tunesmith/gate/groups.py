@@ -41,7 +41,7 @@ def names_someone(column: str, whom: frozenset[str] = WHOM | RECORDED) -> bool:
 @final
 @dataclass(frozen=True)
 class Groups(Inspection):
-    """Persons, devices or sessions whose rows stand on both sides of the split."""
+    """Persons, devices, sessions or drives whose rows stand on both sides of the split."""
 
     name: ClassVar[str] = "groups"
     least: int = field(default=10, metadata={"help": "different values from which a column that was not named is a warning"})
