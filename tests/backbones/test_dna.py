@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections import Counter
@@ -264,6 +265,24 @@ def test_pieces_are_found_on_the_training_rows_and_kept() -> None:
     assert one == other
     assert len(one) < 12
     assert fitted.fit(lambda: iter(()), 0) is fitted
+
+
+def test_pieces_are_those_of_a_slow_search() -> None:
+    rng = Random(1)
+    texts = ["".join(rng.choices("ACGTN", [5, 3, 2, 6, 1], k=rng.randint(0, 120))) for _ in range(150)]
+    words = [list(part) for text in texts for part in text.split("N")]
+    expected = []
+    while len({pair.replace(" ", "") for pair in expected}) < 45:
+        counts = Counter(pair for word in words for pair in itertools.pairwise(word))
+        left, right = min(counts, key=lambda pair: (-counts[pair], pair))
+        expected.append(f"{left} {right}")
+        for word in words:
+            i = 0
+            while i < len(word) - 1:
+                if word[i : i + 2] == [left, right]:
+                    word[i : i + 2] = [left + right]
+                i += 1
+    assert list(_dna_tokens.found_pieces(texts, 50)) == expected
 
 
 def test_small_encoder_sees_the_other_place_of_a_motif() -> None:

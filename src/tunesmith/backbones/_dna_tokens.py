@@ -10,25 +10,31 @@ Overlapping runs are what DNABERT reads (Ji et al. 2021), runs side by side what
 from __future__ import annotations
 
 import itertools
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tunesmith.core.dna import BASES, LETTERS
+import numpy as np
+import numpy.typing as npt
+
+from tunesmith.core.dna import BASES, LETTERS, codes
 from tunesmith.core.errors import BackboneError, require
 
 Kind = Literal["character", "kmer", "bpe"]
+Numbers = npt.NDArray[np.int64]
 
 PAD, UNKNOWN = 0, 1
 MOST_K = 8
 """Letters of a run at most where the vocabulary is our own: 4 to the power of k runs are learned."""
 PIECES = 512
 """Tokens of a vocabulary of pieces that is found on the training rows."""
-PIECE_ROWS, PIECE_LETTERS = 20_000, 2_000
-"""Rows that pieces are found on at most, and letters of each."""
+PIECE_LETTERS, MOST_LETTERS = 2_000, 500_000
+"""Letters of a sequence, and of all together, that pieces are found on."""
+RARE = 10
+"""How often a pair must occur to become a piece."""
+APART = -1
 LONGEST = 64
 """Letters that a piece holds at most, about: what lies further on than that many times the tokens is not read."""
 
@@ -137,18 +143,61 @@ def of_checkpoint(tokenizer: Any, kind: Kind | None, k: int | None, stride: int 
 
 
 def found_pieces(sequences: Iterable[str], size: int = PIECES) -> tuple[str, ...]:
-    """The merges of byte-pair encoding, most frequent first, each as `left right`.
+    """The merges of byte-pair encoding (Sennrich et al. 2016), most frequent first, each as `left right`; of equals the first by letters.
+
+    The trainer of the library that reads texts breaks ties as its hash table happens to lie, so that a run could not be repeated.
 
     Args:
-        sequences: of A, C, G, T and N; a bounded number of them and of their letters is used.
+        sequences: of A, C, G, T and N; a bounded number of their letters is used.
         size: of the vocabulary.
+
+    Example:
+        >>> found_pieces(["TATA" * 20] * 5, 7)
+        ('T A', 'TA TA')
     """
-    tokenizers = require("tokenizers", "finding pieces of DNA")
-    tokenizer = _pieces(())
-    trainer = tokenizers.trainers.BpeTrainer(vocab_size=size, initial_alphabet=list(LETTERS), show_progress=False, min_frequency=10)
-    tokenizer.train_from_iterator((text[:PIECE_LETTERS] for text in itertools.islice(sequences, PIECE_ROWS)), trainer)
-    told = json.loads(tokenizer.to_str())["model"]["merges"]
-    return tuple(merge if isinstance(merge, str) else " ".join(merge) for merge in told)
+    words = list(LETTERS)
+    held = _joined(sequences)
+    merges: list[str] = []
+    while len(words) < size and len(held) > 1:
+        pairs = held[:-1] * size + held[1:]
+        pairs[(held[:-1] == APART) | (held[1:] == APART)] = -1
+        counts = np.bincount(pairs + 1, minlength=2)[1:]
+        most = int(counts.max())
+        if most < RARE:
+            break
+        best = min(np.flatnonzero(counts == most).tolist(), key=lambda pair: (words[pair // size], words[pair % size]))
+        left, right = divmod(best, size)
+        merges.append(f"{words[left]} {words[right]}")
+        joined = words[left] + words[right]
+        if joined not in words:  # A and CA, AC and A make the same piece
+            words.append(joined)
+        held = _merged(held, pairs == best, words.index(joined))
+    return tuple(merges)
+
+
+def _joined(sequences: Iterable[str]) -> Numbers:
+    """Letters of all sequences as numbers; N, which joins nothing, and what lies between two sequences is `APART`."""
+    parts: list[Numbers] = []
+    total = 0
+    for text in sequences:
+        part = codes(text[:PIECE_LETTERS]).astype(np.int64)
+        part[part == len(BASES)] = APART
+        parts += [part, np.asarray([APART])]
+        total += len(part)
+        if total >= MOST_LETTERS:
+            break
+    return np.concatenate(parts) if parts else np.empty(0, np.int64)
+
+
+def _merged(held: Numbers, here: npt.NDArray[np.bool_], word: int) -> Numbers:
+    """The pairs that begin `here` as one word each, from left to right; of those that overlap (A A A) every other."""
+    places = np.flatnonzero(here)
+    begins = np.concatenate([[True], np.diff(places) > 1])
+    first = np.maximum.accumulate(np.where(begins, np.arange(len(places)), 0))
+    places = places[(np.arange(len(places)) - first) % 2 == 0]
+    held = held.copy()
+    held[places] = word
+    return np.delete(held, places + 1)
 
 
 def _pieces(merges: Sequence[str]) -> Any:
