@@ -88,7 +88,7 @@ class Audio(Backbone):
             raise ValueError("field 'speed' must be at least 0 and below 0.5")
         if min(self.gain, self.shift, self.masks) < 0:
             raise ValueError("fields 'gain', 'shift' and 'masks' must not be negative")
-        if len(self.snr) != 2 or self.snr[0] > self.snr[1]:
+        if self.snr[0] > self.snr[1]:
             raise ValueError("field 'snr' holds the least and the greatest distance in decibels")
 
     @functools.cached_property
