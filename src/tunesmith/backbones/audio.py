@@ -257,6 +257,9 @@ class Audio(Backbone):
 
         return layers(network)
 
+    def fresh(self, network: nn.Module) -> list[nn.Module]:
+        return [network] if "untrained" in self.traits() else []
+
     def width(self, network: nn.Module) -> int:
         return self.listener.width(network)
 
