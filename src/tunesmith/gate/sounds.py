@@ -32,7 +32,7 @@ class Sounds(Inspection):
     name: ClassVar[str] = "sounds"
     far: float = field(default=5.0, metadata={"help": "robust standard deviations, of the logarithm, from which a length is unusual"})
     factor: float = field(default=5.0, metadata={"help": "times the median from which a length is unusual"})
-    most: int = field(default=300, metadata={"help": "recordings of a split that are listened to"})
+    most: int = field(default=2000, metadata={"help": "recordings of a split that are listened to"})
 
     def applies(self, view: View) -> str | None:
         return None if view.of_kind("audio") else "there are no sounds"
