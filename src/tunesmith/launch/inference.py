@@ -16,7 +16,7 @@ from tunesmith.core.contracts import Prediction, Row
 from tunesmith.core.errors import DataError, RowError, UnknownNameError, UsageError
 from tunesmith.core.kinds import PICTURES
 from tunesmith.data.bad_rows import BadRows
-from tunesmith.data.readers import FolderReader, MemoryReader, PicturesReader, Reader
+from tunesmith.data.readers import TABLES, FolderReader, MemoryReader, PicturesReader, Reader
 from tunesmith.data.sources import Part, open_source
 from tunesmith.data.table import with_paths
 from tunesmith.evaluate import streaming
@@ -148,9 +148,7 @@ def _parts(inputs: Any, columns: Sequence[str], pictures: bool) -> list[Part]:
 
 
 def _are_paths(inputs: Sequence[Any], pictures: bool) -> bool:
-    return pictures or all(
-        isinstance(item, Path) or Path(item).suffix.lower() in (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet") for item in inputs
-    )
+    return pictures or all(isinstance(item, Path) or Path(item).suffix.lower() in TABLES for item in inputs)
 
 
 def _part(item: str | Path, columns: Sequence[str], pictures: bool) -> Part:
