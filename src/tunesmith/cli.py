@@ -201,7 +201,7 @@ def _check(options: argparse.Namespace) -> int:
 
     found = checking.check(recipe, fix=options.fix)
     tables.checked(found, options.json)
-    return 3 if found.errors else 0
+    return 3 if found.errors and found.copy is None else 0  # with a cleaned copy written, what was asked for is done
 
 
 def _finish(result: Any, options: argparse.Namespace, allowed: bool) -> int:
