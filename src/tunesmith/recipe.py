@@ -61,7 +61,7 @@ class DataRecipe:
 class TrainingRecipe:
     """How long and how fast the weights change."""
 
-    epochs: int = option(5, "passes over the training rows")
+    epochs: int | None = option(None, "passes over the training rows; default: 5, or more of few rows where weights begin at random")
     batch_size: int = option(32, "rows whose gradients make one step, on all devices together")
     accumulate: int = option(1, "pieces a batch is computed in (less memory, same result)")
     lr: float | None = option(None, "learning rate; each adapter has its own default")
@@ -91,7 +91,7 @@ class TrainingRecipe:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "accumulate"):
-            if getattr(self, name) < 1:
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"field '{name}' must be at least 1")
         if self.accumulate > self.batch_size:
             raise ValueError(f"field 'accumulate' ({self.accumulate}) is larger than field 'batch_size' ({self.batch_size})")
@@ -117,6 +117,12 @@ class TrainingRecipe:
             raise ValueError("field 'ema' must be at least 0 and below 1")
         if not 0 < self.layer_decay <= 1:
             raise ValueError("field 'layer_decay' must be above 0 and at most 1")
+
+    @property
+    def passes(self) -> int:
+        """Epochs of a recipe without gaps."""
+        assert self.epochs is not None, "launch/resolve.py fills it"
+        return self.epochs
 
 
 @dataclass

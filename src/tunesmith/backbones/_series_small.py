@@ -6,6 +6,7 @@ Convolutions along time are written as two-dimensional ones of height 1, which i
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -52,7 +53,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.settings = {"model_type": TYPE, "channels": channels, "hidden": hidden, "depth": depth}
         widths = [channels + 1, *[hidden] * depth]
-        self.layers = nn.ModuleList(Inception(one, other) for one, other in zip(widths, widths[1:], strict=False))
+        self.layers = nn.ModuleList(Inception(one, other) for one, other in itertools.pairwise(widths))
 
     def forward(self, values: torch.Tensor, observed: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Hidden values of every step, (batch, hidden, steps).

@@ -19,7 +19,7 @@ from tunesmith.data.infer import infer
 from tunesmith.data.prepare import Divided, Read
 from tunesmith.data.ready import AnyRows, ReadyRows
 from tunesmith.launch import console, pictures, training
-from tunesmith.launch.resolve import Parts, resolve
+from tunesmith.launch.resolve import Parts, resolve, with_epochs
 from tunesmith.recipe import Recipe
 
 
@@ -66,9 +66,10 @@ def prepared(recipe: Recipe, source: Any, run: Run) -> Ready:
     console.decisions([*columns.decisions, *parts.decisions])
     kept = pictures.kept(parts, was.table)
     divided = prepare.divide(was, columns.split, recipe.data, parts.task, parts.backbone, recipe.seed, kept)
-    console.decisions(divided.decisions)
+    parts = dataclasses.replace(parts, task=divided.task, backbone=divided.backbone, decisions=[])
+    parts = with_epochs(parts, len(divided.splits["train"]))
+    console.decisions([*divided.decisions, *parts.decisions])
     pictures.stored(run, kept)
-    parts = dataclasses.replace(parts, task=divided.task, backbone=divided.backbone)
     return Ready(parts, was, divided, columns.split, kept)
 
 
