@@ -123,7 +123,7 @@ def steps_of(names: Sequence[str]) -> list[str]:
     return [longest[number] for number in numbers] if whole else []
 
 
-def evenly(times: npt.NDArray[np.float64], values: Floats) -> tuple[Floats, bool]:
+def evenly(times: npt.NDArray[np.float64], values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], bool]:
     """Values at uneven moments on a grid of even steps, the median one: each at its nearest step, NaN where there is none.
 
     Nothing is made up between values; who reads the series decides what stands in for what is missing.

@@ -21,9 +21,10 @@ from tunesmith.core.model import Model
 from tunesmith.core.outcomes import Outcome
 from tunesmith.core.run import Run
 from tunesmith.core.spending import Spent
+from tunesmith.data import purge
 from tunesmith.data.prepare import Divided, Read
 from tunesmith.data.ready import AnyRows
-from tunesmith.data.split import Rows
+from tunesmith.data.split import Rows, moment
 from tunesmith.evaluate import streaming
 from tunesmith.launch import features, training
 from tunesmith.launch.estimate import peak_memory
@@ -111,9 +112,21 @@ def calibrated(model: Model, task: Task, rows: AnyRows, divided: Divided) -> Tas
 
 
 def groups_of(parts: Parts, was: Read, numbers: Rows) -> npt.NDArray[Any] | None:
-    """(n,) values that are equal for rows that belong together; None where the recipe names no such column."""
-    column = parts.recipe.data.group
-    return was.table.ranks(column)[numbers] if column else None
+    """(n,) values that are equal for rows that belong together; None where each stands alone.
+
+    They do where the recipe names a group, and where labels of one stretch of time overlap (`data/purge.py`).
+    """
+    data = parts.recipe.data
+    if data.group:
+        return was.table.ranks(data.group)[numbers]
+    if not (data.time and data.purge):
+        return None
+    ahead = purge.span(data.purge)
+
+    def moments(column: str) -> npt.NDArray[np.float64]:
+        return np.fromiter((moment(row[column], column) for row in was.table.rows(numbers, [column])), np.float64, len(numbers))
+
+    return purge.blocks(moments(data.time), moments(ahead.column) if ahead.column else None, ahead)
 
 
 @dataclass(frozen=True)
