@@ -239,6 +239,7 @@ def _run(run: Run, ready: Ready, model: Model, checkpoint: Path | None, deadline
         "validation": trained.validation,
         "constant": tested.constant,
         **judged,
+        "chance": outcome.chance(task, tested.scores, constant, judged["intervals"]),
         "checks": [dataclasses.asdict(check) for check in checks],
         "expected": dataclasses.asdict(planned.expected),
         "tuning": planned.tuning.plain(),

@@ -26,6 +26,7 @@ from tunesmith.data.prepare import Divided, Read
 from tunesmith.data.ready import AnyRows
 from tunesmith.data.split import Rows, moment
 from tunesmith.evaluate import streaming
+from tunesmith.evaluate.chance import no_better
 from tunesmith.launch import features, training
 from tunesmith.launch.estimate import peak_memory
 from tunesmith.launch.evidence import Evidence
@@ -127,6 +128,11 @@ def groups_of(parts: Parts, was: Read, numbers: Rows) -> npt.NDArray[Any] | None
         return np.fromiter((moment(row[column], column) for row in was.table.rows(numbers, [column])), np.float64, len(numbers))
 
     return purge.blocks(moments(data.time), moments(ahead.column) if ahead.column else None, ahead)
+
+
+def chance(task: Task, scores: dict[str, Any], constant: dict[str, Any], intervals: dict[str, Any]) -> str | None:
+    """The key `chance` of metrics.json: a sentence where one of several classes is told no better than by chance."""
+    return no_better(scores, constant, intervals["scores"], intervals["level"]) if task.answers == "classes" else None
 
 
 @dataclass(frozen=True)
