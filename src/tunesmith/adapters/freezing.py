@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 FREED = "_blocks_freed"
 """Where a model keeps how many of its blocks gradual unfreezing has freed."""
 
-LEAST_STEPS = 400
+LEAST_STEPS = 300
 """Steps that a small network needs from random weights to make anything of some dozen rows (UCR archive: GunPoint, BasicMotions)."""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,9 @@ from tunesmith.core.errors import RowError
 
 LEAST_STEPS = 8
 """So many columns in a row of numbered names are a series and not a table."""
+
+MOMENTS = ("", "t", "ts", "time", "step")
+"""How names of columns begin that are moments; nothing is what a table has whose columns are numbered."""
 
 LARGEST = 1e30
 """Greater numbers would overflow where they are squared in single precision."""
@@ -103,10 +106,14 @@ def series_of(row: Any, columns: Sequence[str], wide: bool) -> Floats:
     return _checked([np.asarray(cells)], columns[0])
 
 
-def steps_of(names: Sequence[str]) -> list[str]:
+def steps_of(names: Sequence[str], beginnings: Collection[str] | None = None) -> list[str]:
     """Names of columns that are the steps of one series, in order: a common beginning and whole numbers that follow each other.
 
     Empty where there are fewer than LEAST_STEPS such columns.
+
+    Args:
+        names: of columns of numbers.
+        beginnings: what names may begin with; None for anything. Columns such as V1 to V28 are as a rule features, not moments.
 
     Example:
         >>> steps_of(["id", "t2", "t1", *(f"t{i}" for i in range(3, 10))])[:3]
@@ -115,7 +122,7 @@ def steps_of(names: Sequence[str]) -> list[str]:
     found: dict[str, dict[int, str]] = {}
     for name in names:
         match = re.fullmatch(r"(\D*?)[ _.-]?(\d{1,9})", name.strip())
-        if match:
+        if match and (beginnings is None or match[1].lower() in beginnings):
             found.setdefault(match[1].lower(), {})[int(match[2])] = name
     longest = max(found.values(), key=len, default={})
     numbers = sorted(longest)

@@ -102,12 +102,12 @@ def with_epochs(parts: Parts, rows: int) -> Parts:
     if training.epochs is not None:
         return parts
     least = parts.adapter.defaults(parts.backbone.traits()).steps
-    steps = max(1, rows // training.batch_size)  # the remainder is a smaller step
+    steps = math.ceil(rows / training.batch_size)
     epochs = min(MOST_EPOCHS, max(EPOCHS, math.ceil(least / steps)))
     recipe = dataclasses.replace(parts.recipe, training=dataclasses.replace(training, epochs=epochs))
     if epochs == EPOCHS or parts.adapter.penalties() is not None:
         return dataclasses.replace(parts, recipe=recipe)
-    why = f"weights begin at random, and {rows} rows make {steps} whole step{'s' * (steps > 1)} each"
+    why = f"weights begin at random, and {rows} rows make {steps} step{'s' * (steps > 1)} each"
     return dataclasses.replace(parts, recipe=recipe, decisions=[Decision("epochs", str(epochs), why, "--epochs")])
 
 
