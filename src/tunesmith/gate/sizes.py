@@ -42,7 +42,7 @@ class Sizes(Inspection):
     def inspect(self, view: View) -> list[Finding]:
         found: list[Finding] = []
         for column, kind in view.inputs.items():
-            found += self._texts(view, column) if kind == "text" else self._pictures(view, column)
+            found += self._texts(view, column) if kind == "text" else self._pictures(view, column) if kind == "image" else []
         return found
 
     def _texts(self, view: View, column: str) -> list[Finding]:
