@@ -12,9 +12,12 @@ from tunesmith.core import registry
 from tunesmith.core.contracts import Picture, Row
 from tunesmith.core.outcomes import Baseline, Given
 
-INPUTS = {"note": "text", "photo": "image", "size": "number", "colour": "category"}
+INPUTS = {"note": "text", "photo": "image", "size": "number", "colour": "category", "curve": "series"}
 ROWS = {"train": 90, "validation": 30, "test": 45}
 WORDS = ("red apples", "green pears", "blue plums")
+
+
+CURVES = ("[0, 1, 0, 1, 0, 1, 0, 1]", "[0, 1, 2, 3, 4, 5, 6, 7]", "[5, 5, null, 5, 5, 5, 5, 5]")
 
 
 def given(kind: str, **changes: Any) -> Given:
@@ -28,7 +31,13 @@ def given(kind: str, **changes: Any) -> Given:
 
     def rows(split: str) -> Iterator[Row]:
         for code in codes[split]:
-            yield {"note": WORDS[code], "photo": Picture(pixels[code]), "size": str(code * 10.0), "colour": WORDS[code]}
+            yield {
+                "note": WORDS[code],
+                "photo": Picture(pixels[code]),
+                "size": str(code * 10.0),
+                "colour": WORDS[code],
+                "curve": CURVES[code],
+            }
 
     truths = {
         "classes": lambda c: c,

@@ -347,7 +347,7 @@ class Series(Backbone):
         from tunesmith.core.series import to_cell
 
         random = np.random.default_rng(rng.getrandbits(64))
-        steps = len(self.columns) if self.wide else rng.randrange(24, 33)
+        steps = len(self.columns) if self.wide else self.context or rng.randrange(24, 33)
         each = self._channels // len(self.columns) if not self.wide else 1
         time = np.arange(steps) / 24
         made = [

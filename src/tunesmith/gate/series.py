@@ -72,8 +72,8 @@ class SeriesShape(Inspection):
                 seen,
                 gappy & ~flat,
                 "many_gaps",
-                f"lack {percent(self.gaps, 1)} or more of their values ({percent(seen.missing.mean(), 1)} of all); lines between neighbours "
-                "stand in, and the network is told",
+                f"lack {percent(self.gaps, 1)} or more of their values ({percent(seen.missing.mean(), 1)} of all); what lies between "
+                "neighbours stands in, and the network is told",
                 "find out why values are missing: if that differs by class, the gaps give the label away",
             ),
             *self._rows(
