@@ -30,7 +30,14 @@ def patchtst(root: Path, family: Any = transformers.PatchTSTModel, **given: obje
     if not folder.exists() or given:
         torch.manual_seed(4)
         settings = {"num_input_channels": 1, "context_length": 32, "patch_length": 8, "patch_stride": 8, "d_model": 16, "ffn_dim": 32}
-        settings |= {"num_hidden_layers": 2, "num_attention_heads": 2, "prediction_length": 4, "init_std": 0.2, "norm_type": "layernorm", **given}
+        settings |= {
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "prediction_length": 4,
+            "init_std": 0.2,
+            "norm_type": "layernorm",
+            **given,
+        }
         family(transformers.PatchTSTConfig(**settings)).save_pretrained(folder)
     return folder
 
