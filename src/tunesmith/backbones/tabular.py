@@ -227,7 +227,7 @@ class Tabular(Backbone):
     def sizes(self, rows: Sequence[Row]) -> npt.NDArray[np.int64]:
         import numpy as np
 
-        return np.full(len(rows), 1 + sum(map(len, self._names)), np.int64)
+        return np.full(len(rows), 1 + len(self._names[0]) + len(self._names[1]), np.int64)
 
     def input_spec(self) -> list[InputSpec]:
         return [InputSpec(column, kind, HINTS[kind]) for column, kind in zip(self.columns, self.kinds, strict=True)]
