@@ -115,6 +115,10 @@ class Backbone(ABC):
         """
         return ()
 
+    def typical(self) -> Row | None:
+        """A row as training rows typically are, column by column, that predictions are explained against; None where it cannot say."""
+        return None
+
     def readiness(self) -> str | None:
         """What `ready` computes, with all settings that it depends on; None where it leaves rows as they are."""
         return None

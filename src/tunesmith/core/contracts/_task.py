@@ -129,6 +129,13 @@ class Task(ABC):
     def decode(self, outputs: Outputs) -> list[Prediction]:
         """Outputs of `predict`, for any number of rows, as predictions in plain JSON."""
 
+    def score_of(self, outputs: Outputs, prediction: Prediction) -> npt.NDArray[np.float64] | None:
+        """(rows,) how much each row's outputs speak for this prediction; None where one number cannot say.
+
+        Of a class its log-odds, of a number the number: what the effects of columns add up to.
+        """
+        return None
+
     def truth(self, targets: Sequence[Any]) -> Truth:
         """Targets of rows as one array, (rows, ...), as `Outcome` holds them."""
         import numpy as np
