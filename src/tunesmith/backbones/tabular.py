@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 from tunesmith.backbones import _checkpoints
 from tunesmith.backbones._cells import GONE, OTHER, SPECIAL, Learned, Scale, learn
 from tunesmith.core.cells import DATE_PARTS, date_parts, is_missing, moment_in, number_in
-from tunesmith.core.contracts import Backbone, Batch, Encoded, Features, InputSpec, Row
+from tunesmith.core.contracts import Backbone, Batch, Cells, Encoded, Features, InputSpec, Row
 from tunesmith.core.errors import BackboneError, DataError, RowError
 
 if TYPE_CHECKING:
@@ -218,6 +218,17 @@ class Tabular(Backbone):
                 elif part is None:
                     told.append(f"{column}: a number outside of training ({knots[0]:g} to {knots[-1]:g}), read as the nearest in it")
         return told
+
+    def cells(self) -> Cells:
+        numbers, categories = self._names
+        place = {column: number for number, column in enumerate(self.columns)}
+        return Cells(
+            self.columns,
+            tuple(place[column] for column, _ in numbers),
+            tuple(map(int, self.scale.counts)),
+            tuple(place[column] for column in categories),
+            tuple(SPECIAL + len(words) for words in self.learned.words),
+        )
 
     def typical(self) -> Row | None:
         cells = self._whole.usual

@@ -6,6 +6,7 @@ that two readings fit equally well is refused with a question instead.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import itertools
 import re
@@ -134,9 +135,15 @@ def infer(table: Table, recipe: DataRecipe, task: str | None) -> Columns:
     sample = {name: table.sample(name, SAMPLE) for name in table.columns}
     decisions: list[Decision] = []
     split = _split_column(sample, recipe, decisions)
-    label = recipe.label or [_label_column(sample, recipe, split, decisions)]
+    family = registry.find("tasks", task).load() if task is not None else None
+    labelled = family is None or family.labelled
+    label = recipe.label or ([_label_column(sample, recipe, split, decisions)] if labelled else [])
     if recipe.label:
         decisions.append(Decision("label", ", ".join(label), "as given", "--label"))
+    elif not labelled:
+        decisions.append(Decision("label", "none", f"task '{task}' makes it of the inputs", "--label"))
+    if family is not None and family.needs and recipe.modality is None:
+        recipe = dataclasses.replace(recipe, modality=family.needs[0])
     useless = _useless(table, sample, {name for name in table.columns if name not in {*(recipe.inputs or []), *label}})
     kinds, modality = _inputs(sample, recipe, {*label, split, recipe.group, recipe.time}, useless, decisions)
     if task is None:

@@ -143,10 +143,14 @@ def _sentence(
         )
     large = sorted((group for group in groups if group["compared"]), key=lambda group: float(group["selection_rate"]["value"]))
     least, most = large[0], large[-1]
-    low, high = odds["interval"]
     first, last = (f"{group['selection_rate']['value']:.1%} of {group['value']}" for group in (most, least))
     return (
-        f"By '{column}', '{answer}' is said of {first} and {last}: a difference of {parity['difference']:.3f} (interval {parity['interval'][0]:.3f} to "
-        f"{parity['interval'][1]:.3f}), a ratio of {parity['ratio']:.2f}. Where the truth is the same, groups still differ by up to "
-        f"{odds['difference']:.3f} (interval {low:.3f} to {high:.3f})." + few
+        f"By '{column}', '{answer}' is said of {first} and {last}: a difference of {parity['difference']:.3f} "
+        f"({_interval(parity)}), a ratio of {parity['ratio']:.2f}. Where the truth is the same, groups still differ by up to "
+        f"{odds['difference']:.3f} ({_interval(odds)})." + few
     )
+
+
+def _interval(part: Mapping[str, Any]) -> str:
+    low, high = part["interval"]
+    return f"interval {low:.3f} to {high:.3f}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from tunesmith.core import registry
 from tunesmith.core.contracts import Adapter, Backbone, Defaults, Task
-from tunesmith.core.errors import AdapterError, UnknownNameError, UsageError
+from tunesmith.core.errors import AdapterError, BackboneError, UnknownNameError, UsageError
 from tunesmith.core.fitting import OptimizerSpec, Schedule
 from tunesmith.data.infer import Columns, Decision
 from tunesmith.engine.levers import named
@@ -59,10 +59,11 @@ def resolve(recipe: Recipe, columns: Columns) -> Parts:
     found: list[Decision] = []
     task: Task = registry.create("tasks", columns.task, {**recipe.task.options, "label": columns.label})
     named = recipe.backbone.name
-    backbone = backbone_of(recipe, columns)
+    task, backbone = task.meet(backbone_of(recipe, columns))
     source: str = named or str(getattr(backbone, "source", columns.modality))
     found.append(Decision("backbone", source, "as given" if named else f"the default for {columns.modality}", "--backbone"))
     traits = backbone.traits()
+    _serving(task, traits, source)
     adapter_name, why = _adapter_of(recipe, traits)
     found.append(Decision("adapter", adapter_name, why, "--adapter"))
     adapter: Adapter = registry.create("adapters", adapter_name, recipe.adapter.options)
@@ -85,6 +86,13 @@ def resolve(recipe: Recipe, columns: Columns) -> Parts:
         )
     )
     return Parts(full, task, backbone, adapter, optimizer, schedule, found)
+
+
+def _serving(task: Task, traits: set[str], source: str) -> None:
+    """Refuse a backbone that lacks what the task needs."""
+    lacking = [trait for trait in task.needs if trait not in traits]
+    if lacking:
+        raise BackboneError(f"task '{task.name}' needs a backbone of kind {lacking[0]}, and {source} is none; use --modality {lacking[0]}")
 
 
 def _adapter_of(recipe: Recipe, traits: set[str]) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from tunesmith.core.contracts._plain import Batch, Encoded, Features, InputSpec, Row
+from tunesmith.core.contracts._plain import Batch, Cells, Encoded, Features, InputSpec, Row
 
 if TYPE_CHECKING:
     import numpy as np
@@ -114,6 +114,10 @@ class Backbone(ABC):
         category that is new, a number beyond all others. Cheap: asked of every row that is predicted.
         """
         return ()
+
+    def cells(self) -> Cells | None:
+        """Where the cells of a table stand in its batches; None where rows are no table."""
+        return None
 
     def typical(self) -> Row | None:
         """A row as training rows typically are, column by column, that predictions are explained against; None where it cannot say."""
