@@ -154,6 +154,9 @@ class ProofRecipe:
     scoreboard: bool = option(True, "try cheap ways on the same rows, to tell whether adapting was worth it")
     compare: list[str] | None = option(None, "adapters to train on the same rows beside the chosen one, such as full,bitfit")
     slices: list[str] | None = option(None, "columns by whose values scores are shown; default: those of few values, and numbers")
+    fairness: list[str] | None = option(
+        None, "columns of groups (sex, age, ...) between which a classification is compared; no inputs need be"
+    )
 
 
 def seconds(text: str) -> float:

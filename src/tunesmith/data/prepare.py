@@ -38,6 +38,9 @@ from tunesmith.recipe import DataRecipe, shares
 
 DEFAULT_SHARES = (0.8, 0.1, 0.1)
 
+UNSEEN = 8
+"""Things that no training row holds, of which is told at most."""
+
 
 @dataclass
 class Read:
@@ -207,7 +210,18 @@ def divide(
     targets = Targets(fitted, found.rows[used].astype(np.int32), found.labels.take(used))
     rows = table if pictures is None else pictures
     network = backbone.fit(lambda: rows.rows(result["train"]), seed)
+    _note_unseen(table, network, result)
     return Divided(result, fitted, network, targets, found.marks[used], decisions)
+
+
+def _note_unseen(table: Table, backbone: Backbone, splits: dict[str, Rows]) -> None:
+    """Note what validation and test rows hold that no training row does, where the backbone can tell."""
+    if type(backbone).unseen is Backbone.unseen:
+        return
+    counts = Counter(remark for name in NAMES[1:] for row in table.rows(splits[name]) for remark in backbone.unseen(row))
+    table.notes.extend(f"{count} validation or test row(s): {remark}" for remark, count in counts.most_common(UNSEEN))
+    if len(counts) > UNSEEN:
+        table.notes.append(f"and {len(counts) - UNSEEN} more of the kind")
 
 
 def _known(table: Table, found: Audited, where: Rows, fitted: Task, bad: BadRows) -> npt.NDArray[np.bool_]:

@@ -10,7 +10,7 @@ from typing import Any
 from tunesmith import recipe as recipes
 from tunesmith.core import registry
 from tunesmith.core import run as runs
-from tunesmith.core.errors import UnknownNameError, require
+from tunesmith.core.errors import UnknownNameError, UsageError, require
 from tunesmith.core.files import read_json, write_json, write_text
 from tunesmith.core.kinds import PATHS
 from tunesmith.core.model import Model
@@ -66,7 +66,12 @@ def prepared(recipe: Recipe, source: Any, run: Run) -> Ready:
     for name in recipe.proof.slices or []:
         if name not in was.table.columns:
             raise UnknownNameError("column to show scores by (--slices) called", name, was.table.columns)
+    for name in recipe.proof.fairness or []:
+        if name not in was.table.columns:
+            raise UnknownNameError("column of groups (--fairness) called", name, was.table.columns)
     parts = resolve(recipe, columns)
+    if recipe.proof.fairness and parts.task.answers != "classes":
+        raise UsageError(f"--fairness compares which class groups are given; the task {parts.task.name} gives none: leave it out")
     console.decisions([*was.decisions, *told, *columns.decisions, *parts.decisions])
     kept = pictures.kept(parts, was.table)
     divided = prepare.divide(was, columns.split, recipe.data, parts.task, parts.backbone, recipe.seed, kept)

@@ -9,7 +9,7 @@ from typing import Any
 
 from tunesmith.core import registry
 from tunesmith.core.contracts import Adapter, Backbone, Defaults, Task
-from tunesmith.core.errors import AdapterError, UnknownNameError, UsageError
+from tunesmith.core.errors import AdapterError, BackboneError, UnknownNameError, UsageError
 from tunesmith.core.fitting import OptimizerSpec, Schedule
 from tunesmith.data.infer import Columns, Decision
 from tunesmith.engine.levers import named
@@ -63,10 +63,11 @@ def resolve(recipe: Recipe, columns: Columns) -> Parts:
     found: list[Decision] = []
     task: Task = registry.create("tasks", columns.task, {**recipe.task.options, "label": columns.label})
     named = recipe.backbone.name
-    backbone = backbone_of(recipe, columns)
+    task, backbone = task.meet(backbone_of(recipe, columns))
     source: str = named or str(getattr(backbone, "source", columns.modality))
     found.append(Decision("backbone", source, "as given" if named else f"the default for {columns.modality}", "--backbone"))
     traits = backbone.traits()
+    _serving(task, traits, source)
     adapter_name, why = _adapter_of(recipe, traits)
     found.append(Decision("adapter", adapter_name, why, "--adapter"))
     adapter: Adapter = registry.create("adapters", adapter_name, recipe.adapter.options)
@@ -109,6 +110,13 @@ def with_epochs(parts: Parts, rows: int) -> Parts:
         return dataclasses.replace(parts, recipe=recipe)
     why = f"weights begin at random, and {rows} rows make {steps} step{'s' * (steps > 1)} each"
     return dataclasses.replace(parts, recipe=recipe, decisions=[Decision("epochs", str(epochs), why, "--epochs")])
+
+
+def _serving(task: Task, traits: set[str], source: str) -> None:
+    """Refuse a backbone that lacks what the task needs."""
+    lacking = [trait for trait in task.needs if trait not in traits]
+    if lacking:
+        raise BackboneError(f"task '{task.name}' needs a backbone of kind {lacking[0]}, and {source} is none; use --modality {lacking[0]}")
 
 
 def _adapter_of(recipe: Recipe, traits: set[str]) -> tuple[str, str]:
