@@ -16,6 +16,7 @@ from tunesmith.core import registry
 from tunesmith.core.cells import is_number, split_labels
 from tunesmith.core.errors import DataError, UnknownNameError, UsageError
 from tunesmith.core.kinds import ENDINGS, MODALITY, SHOWN, bytes_kind, modality_of
+from tunesmith.core.series import MOMENTS, steps_of
 from tunesmith.data.sources import SPLITS
 from tunesmith.data.table import Table
 from tunesmith.data.values import Value
@@ -177,25 +178,32 @@ def _inputs(
     """Inputs with their kinds, and the modality they make together."""
     kinds = {name: kind_of(values) for name, values in sample.items()} | _overruled(recipe, sample)
     reads = registry.find("backbones", recipe.modality).load().reads if recipe.modality else ()
+    steps: list[str] = []
     if recipe.inputs:
         inputs = list(recipe.inputs)
         decisions.append(Decision("inputs", ", ".join(inputs), "as given", "--inputs"))
     else:
         free = [name for name in sample if name not in taken]
-        inputs = _chosen({name: kinds[name] for name in free}, reads)
+        steps = _steps({name: kinds[name] for name in free}, recipe.modality, reads)
+        inputs = steps or _chosen({name: kinds[name] for name in free}, reads)
         if not inputs:
             told = ", ".join(f"{name} ({kinds[name]})" for name in sample)
             raise DataError(f"no input column was found. Columns: {told}. Name the input with --inputs COLUMN")
         unused = [f"{name} ({kinds[name]})" for name in free if name not in inputs]
-        why = "; ".join(f"{name} holds {SHOWN[kinds[name]]}" for name in inputs)
-        decisions.append(Decision("inputs", ", ".join(inputs), why + (f"; not used: {', '.join(unused)}" if unused else ""), "--inputs"))
+        why = "; ".join(f"{name} holds {SHOWN[kinds[name]]}" for name in inputs if not steps)
+        why = f"{len(steps)} columns of numbers that are numbered: the steps of one series" if steps else why
+        shown = f"{steps[0]} to {steps[-1]}" if steps else ", ".join(inputs)
+        decisions.append(Decision("inputs", shown, why + (f"; not used: {', '.join(unused)}" if unused else ""), "--inputs"))
     found = {name: kinds[name] if kinds[name] in MODALITY else "text" for name in inputs}
     rich = [name for name in inputs if MODALITY[found[name]] != "tabular"]
     if reads:  # what it does not read it is given as its own kind: a text backbone reads numbers as they are written
-        found = {name: kind if kind in reads else reads[0] for name, kind in found.items()}
+        written = "number" if "number" in reads else reads[0]
+        found = {name: kind if kind in reads else written if kinds[name] == "empty" else reads[0] for name, kind in found.items()}
     elif not recipe.modality and (rich or list(found.values()) == ["category"]):
         found = {name: kind if MODALITY[kind] != "tabular" else "text" for name, kind in found.items()}
-    modality = recipe.modality or modality_of(found.values())
+    if steps:
+        found = dict.fromkeys(steps, "number")
+    modality = recipe.modality or ("series" if steps else modality_of(found.values()))
     decisions.append(Decision("modality", modality, "as given" if recipe.modality else "from the inputs", "--modality"))
     return found, modality
 
@@ -215,11 +223,22 @@ def _overruled(recipe: DataRecipe, columns: Iterable[str]) -> dict[str, str]:
     return found
 
 
+def _steps(kinds: dict[str, str], modality: str | None, reads: tuple[str, ...]) -> list[str]:
+    """Columns that are the steps of one series, by their names, where nothing else can be read; all numbers where a series is asked for."""
+    if modality not in (None, "series") or any(MODALITY.get(kind, "tabular") != "tabular" for kind in kinds.values()):
+        return []
+    numbers = [name for name, kind in kinds.items() if kind in ("number", "empty")]
+    return steps_of(numbers, MOMENTS) or (numbers if modality == "series" and "number" in reads else [])
+
+
 def _chosen(kinds: dict[str, str], reads: tuple[str, ...]) -> list[str]:
     """Inputs among free columns: what the wanted backbone reads; else pictures, sounds, texts ...; else numbers and categories."""
     if reads:
         found = [name for name, kind in kinds.items() if kind in reads]
-        return found or [name for name, kind in kinds.items() if kind == "category" and "text" in reads]
+        own = [name for name in found if kinds[name] == reads[0]]  # series before numbers
+        return (own if reads[0] == "series" and own else found) or [
+            name for name, kind in kinds.items() if kind == "category" and "text" in reads
+        ]
     usable = {name: kind for name, kind in kinds.items() if kind in MODALITY}
     order = list(SHOWN)
     if "dna" in usable.values():  # a FASTA header names a record

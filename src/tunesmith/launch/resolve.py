@@ -15,6 +15,10 @@ from tunesmith.data.infer import Columns, Decision
 from tunesmith.engine.levers import named
 from tunesmith.recipe import Choice, Recipe
 
+EPOCHS = 5
+MOST_EPOCHS = 400
+"""Passes over the training rows where nothing was asked for: as a rule, and of so few rows that these would be a few steps only."""
+
 
 @dataclass
 class Parts:
@@ -85,6 +89,26 @@ def resolve(recipe: Recipe, columns: Columns) -> Parts:
         )
     )
     return Parts(full, task, backbone, adapter, optimizer, schedule, found)
+
+
+def with_epochs(parts: Parts, rows: int) -> Parts:
+    """Fill in how often training goes through the rows, which only their number tells.
+
+    Args:
+        parts: as `resolve` gives them.
+        rows: training rows.
+    """
+    training = parts.recipe.training
+    if training.epochs is not None:
+        return parts
+    least = parts.adapter.defaults(parts.backbone.traits()).steps
+    steps = math.ceil(rows / training.batch_size)
+    epochs = min(MOST_EPOCHS, max(EPOCHS, math.ceil(least / steps)))
+    recipe = dataclasses.replace(parts.recipe, training=dataclasses.replace(training, epochs=epochs))
+    if epochs == EPOCHS or parts.adapter.penalties() is not None:
+        return dataclasses.replace(parts, recipe=recipe)
+    why = f"weights begin at random, and {rows} rows make {steps} step{'s' * (steps > 1)} each"
+    return dataclasses.replace(parts, recipe=recipe, decisions=[Decision("epochs", str(epochs), why, "--epochs")])
 
 
 def _adapter_of(recipe: Recipe, traits: set[str]) -> tuple[str, str]:
