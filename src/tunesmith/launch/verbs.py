@@ -27,7 +27,7 @@ def predict(
 
     Args:
         bundle: folder of the bundle.
-        inputs: tables, pictures, folders of pictures.
+        inputs: tables, pictures, sounds, folders of these.
         texts: texts given on the command line.
         out: file to write, or None for standard output.
         as_json: one JSON object a line on standard output.
@@ -45,7 +45,7 @@ def predict(
     sources: list[Any] = [[Path(name) for name in inputs]] if inputs else []
     if texts:
         if "text" not in predictor.bundle.backbone.traits():
-            raise UsageError("--text was given, but this bundle reads pictures; give their files")
+            raise UsageError("--text was given, but this bundle reads no texts; give files")
         sources.append([{predictor.bundle.backbone.columns[0]: text} for text in texts])
     records = (_record(place, prediction) for source in sources for place, _, prediction in predictor.stream(source, bad, reasons=reasons))
     count = _write(_flattened(records, reasons, Path(out).suffix), Path(out)) if out else _print(records, as_json)
