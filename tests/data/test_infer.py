@@ -130,7 +130,7 @@ def test_nothing_to_read(tmp_path: Path) -> None:
 
 
 def test_kinds_are_overruled(tmp_path: Path) -> None:
-    columns = {"zip": [str(10000 + i % 7) for i in range(N)], "age": list(range(N)), "label": _cycle("a", "b")}
+    columns = {"zip": [str(10000 + i % 7) for i in range(N)], "age": _cycle(*range(20, 70)), "label": _cycle("a", "b")}
     found = _infer(tmp_path, columns, kinds=["zip=category"])
     assert (found.modality, found.kinds) == ("tabular", {"zip": "category", "age": "number"})
     assert _infer(tmp_path, columns, modality="text", inputs=["zip"]).kinds == {"zip": "text"}

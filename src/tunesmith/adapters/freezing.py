@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 FREED = "_blocks_freed"
 """Where a model keeps how many of its blocks gradual unfreezing has freed."""
 
+LEAST_STEPS = 300
+"""Steps that a small network needs from random weights to make anything of some dozen rows (UCR archive: GunPoint, BasicMotions)."""
+
 
 def _own_rate(traits: set[str]) -> float:
     if "untrained" in traits:  # nothing pretrained that a large step could destroy
@@ -42,7 +45,7 @@ class Full(Freezing):
         return None
 
     def defaults(self, traits: set[str]) -> Defaults:
-        return Defaults(lr=_own_rate(traits))
+        return Defaults(lr=_own_rate(traits), steps=LEAST_STEPS if "untrained" in traits else 0)
 
     def apply(self, model: Model, seed: int) -> None:
         only(model, [model.network])

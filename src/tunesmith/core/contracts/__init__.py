@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from tunesmith.core.contracts._adapter import Adapter, Defaults
 from tunesmith.core.contracts._backbone import Backbone
-from tunesmith.core.contracts._plain import Batch, Check, Encoded, Features, InputSpec, Picture, Prediction, Row
+from tunesmith.core.contracts._plain import Batch, Cells, Check, Encoded, Features, InputSpec, Picture, Prediction, Row
 from tunesmith.core.contracts._task import Metrics, ScoreTable, Task
 
 __all__ = [
     "Adapter",
     "Backbone",
     "Batch",
+    "Cells",
     "Check",
     "Defaults",
     "Encoded",

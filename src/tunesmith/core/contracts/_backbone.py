@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from tunesmith.core.contracts._plain import Batch, Encoded, Features, InputSpec, Row
+from tunesmith.core.contracts._plain import Batch, Cells, Encoded, Features, InputSpec, Row
 
 if TYPE_CHECKING:
     import numpy as np
@@ -116,6 +116,20 @@ class Backbone(ABC):
             RowError: the row's inputs cannot be used.
         """
         self.check(row)
+
+    def unseen(self, row: Row) -> Sequence[str]:
+        """What a usable row holds that the training rows did not, one sentence each, equal for rows of which the same is to be said: a
+        category that is new, a number beyond all others. Cheap: asked of every row that is predicted.
+        """
+        return ()
+
+    def cells(self) -> Cells | None:
+        """Where the cells of a table stand in its batches; None where rows are no table."""
+        return None
+
+    def typical(self) -> Row | None:
+        """A row as training rows typically are, column by column, that predictions are explained against; None where it cannot say."""
+        return None
 
     def readiness(self) -> str | None:
         """What `ready` computes, with all settings that it depends on; None where it leaves rows as they are."""
