@@ -41,6 +41,8 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.backbones import dna_checkpoints
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
+    from tunesmith.backbones._joint import Attention
+
     torch.manual_seed(0)
     root = tmp_path_factory.mktemp("checkpoints")
     words = [
@@ -121,6 +123,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny_sounds.small(root / "sounds")
     tiny_sounds.wav2vec2(root / "wav2vec2")
     _table(root / "tabular")
+    save_file(Attention({"text": 32, "image:image": 32}, 8).state_dict(), root / "attention.safetensors")
     return root
 
 

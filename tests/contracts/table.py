@@ -58,7 +58,17 @@ TINY = {
     "fusion": Tiny(
         "fusion",
         {"fusion", "transformer", "linear", "layer_norm"},
-        lambda root: {"text": _text(root, "bert"), "image": _image(root, "vit")},
+        lambda root: {"parts": {"text": _text(root, "bert"), "image": _image(root, "vit")}},
+    ),
+    "fusion_attention": Tiny(
+        "fusion",
+        {"fusion", "fresh", "transformer", "linear", "layer_norm"},
+        lambda root: {
+            "parts": {"text": _text(root, "bert"), "image": _image(root, "vit")},
+            "how": "attention",
+            "joint_width": 8,
+            "joint": str(root / "attention.safetensors"),
+        },
     ),
 }
 

@@ -19,6 +19,7 @@ from tunesmith.core.cells import is_missing, is_number, split_labels
 from tunesmith.core.errors import DataError, UnknownNameError, UsageError
 from tunesmith.core.kinds import ENDINGS, MODALITY, SHOWN, bytes_kind, modality_of
 from tunesmith.core.series import MOMENTS, steps_of
+from tunesmith.data.columns import Column, chosen, described
 from tunesmith.data.sources import SPLITS
 from tunesmith.data.table import Table
 from tunesmith.data.values import Value
@@ -50,7 +51,7 @@ class Decision:
 
 @dataclass
 class Columns:
-    """What the columns mean; `kinds` says of each input what it holds (`core.kinds`)."""
+    """What the columns mean; `kinds` says of each input what it holds (`core.kinds`), `every` what each column of the table is."""
 
     inputs: list[str]
     kinds: dict[str, str]
@@ -59,6 +60,7 @@ class Columns:
     task: str
     split: str | None = None
     decisions: list[Decision] = field(default_factory=list)
+    every: list[Column] = field(default_factory=list)
 
 
 def kind_of(values: Iterable[Value]) -> str:
@@ -156,7 +158,11 @@ def infer(table: Table, recipe: DataRecipe, task: str | None) -> Columns:
         decisions.append(Decision("task", task, why, "--task"))
     else:
         decisions.append(Decision("task", task, "as given", "--task"))
-    return Columns(list(kinds), kinds, modality, label, task, split, decisions)
+    told = {name: kind_of(values) for name, values in sample.items()} | (given := _overruled(recipe, sample)) | kinds
+    uses = {**dict.fromkeys(kinds, "read"), **dict.fromkeys(label, "label")}
+    uses |= {name: use for name, use in ((split, "split"), (recipe.group, "group"), (recipe.time, "time")) if name}
+    every = described(sample, told, uses, useless, given)
+    return Columns(list(kinds), kinds, modality, label, task, split, decisions, every)
 
 
 def _split_column(sample: dict[str, list[Value]], recipe: DataRecipe, decisions: list[Decision]) -> str | None:
@@ -189,6 +195,9 @@ def _label_column(sample: dict[str, list[Value]], recipe: DataRecipe, split: str
 
 
 IDENTIFIER = re.compile(r"(.*[_\W])?(id|ids|uuid|guid|index|idx|key|row|rownum|number|no|nr)", re.IGNORECASE)
+GAPS = 3
+"""Mean step up to which whole numbers that only rise are taken to count rows, some of which have gone."""
+
 CODE = re.compile(r"(?=[^\W\d]*\d)[\w-]{1,40}")
 """A word with a digit in it, as numbers of customers and orders are written."""
 
@@ -215,9 +224,10 @@ def _names_rows(name: str, values: list[Value]) -> str | None:
     """Why a column of values that are all different is taken for one that names rows; None where it is not."""
     texts = [str(value) for value in values]
     if all(re.fullmatch(r"-?\d+", text) for text in texts):
-        steps = {int(after) - int(before) for before, after in itertools.pairwise(texts)}
-        if steps == {1} or IDENTIFIER.fullmatch(name):
-            return "an identifier: a different whole number in every row" + (", counting up" if steps == {1} else "")
+        steps = [int(after) - int(before) for before, after in itertools.pairwise(texts)]
+        counting = min(steps) > 0 and sum(steps) <= GAPS * len(steps)
+        if counting or IDENTIFIER.fullmatch(name):
+            return "an identifier: a different whole number in every row" + (", counting up" if counting else "")
         return None
     words = sum(CODE.fullmatch(text) is not None for text in texts)
     if words == len(texts) or (IDENTIFIER.fullmatch(name) and all(len(text.split()) == 1 for text in texts)):
@@ -252,12 +262,11 @@ def _inputs(
         shown = f"{steps[0]} to {steps[-1]}" if steps else ", ".join(inputs)
         decisions.append(Decision("inputs", shown, why + (f"; not used: {', '.join(unused)}" if unused else ""), "--inputs"))
     found = {name: kinds[name] if kinds[name] in MODALITY else "text" for name in inputs}
-    rich = [name for name in inputs if MODALITY[found[name]] != "tabular"]
     if reads:  # what it does not read it is given as its own kind: a text backbone reads numbers as they are written
         written = "number" if "number" in reads else reads[0]
         found = {name: kind if kind in reads else written if kinds[name] == "empty" else reads[0] for name, kind in found.items()}
-    elif not recipe.modality and (rich or list(found.values()) == ["category"]):
-        found = {name: kind if MODALITY[kind] != "tabular" else "text" for name, kind in found.items()}
+    elif not recipe.modality and list(found.values()) == ["category"]:
+        found = dict.fromkeys(found, "text")
     if steps:
         found = dict.fromkeys(steps, "number")
     modality = recipe.modality or ("series" if steps else modality_of(found.values()))
@@ -308,19 +317,16 @@ def _steps(kinds: dict[str, str], modality: str | None, reads: tuple[str, ...]) 
 
 
 def _chosen(kinds: dict[str, str], reads: tuple[str, ...]) -> list[str]:
-    """Inputs among free columns: what the wanted backbone reads; else pictures, sounds, texts ...; else numbers and categories."""
+    """Inputs among free columns: what the wanted backbone reads, else what can be read."""
     if reads:
         found = [name for name, kind in kinds.items() if kind in reads]
         own = [name for name in found if kinds[name] == reads[0]]  # series before numbers
         return (own if reads[0] == "series" and own else found) or [
             name for name, kind in kinds.items() if kind == "category" and "text" in reads
         ]
-    usable = {name: kind for name, kind in kinds.items() if kind in MODALITY}
-    order = list(SHOWN)
-    if "dna" in usable.values():  # a FASTA header names a record
-        usable = {name: kind for name, kind in usable.items() if name not in HEADER}
-    rich = [name for name, kind in usable.items() if MODALITY[kind] != "tabular"]
-    return sorted(rich, key=lambda name: (usable[name] == "text", order.index(usable[name]))) or list(usable)
+    if "dna" in kinds.values():  # a FASTA header names a record
+        kinds = {name: kind for name, kind in kinds.items() if name not in HEADER}
+    return chosen(kinds)
 
 
 def task_of(table: Table, label: list[str]) -> tuple[str, str]:

@@ -64,7 +64,7 @@ def resolve(recipe: Recipe, columns: Columns) -> Parts:
     task: Task = registry.create("tasks", columns.task, {**recipe.task.options, "label": columns.label})
     named = recipe.backbone.name
     task, backbone = task.meet(backbone_of(recipe, columns))
-    source: str = named or str(getattr(backbone, "source", columns.modality))
+    source: str = named or str(getattr(backbone, "source", "") or columns.modality)
     found.append(Decision("backbone", source, "as given" if named else f"the default for {columns.modality}", "--backbone"))
     traits = backbone.traits()
     _serving(task, traits, source)

@@ -201,7 +201,7 @@ class Backbone(ABC):
 
         The modality (`text`, `image`, `audio`, `series`, `tabular`, `dna`, `fusion`); `transformer` or `convolution`; where they hold
         `decoder`, `transposed` (linear layers stored as GPT-2 does), `linear` and `layer_norm` (layers of that kind in a convolutional
-        network), `untrained` (a network of tunesmith's own that starts from random weights).
+        network), `untrained` (a network of tunesmith's own that starts from random weights), `fresh` (some modules are new: see `fresh`).
         """
 
     @abstractmethod
