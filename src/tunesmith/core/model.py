@@ -39,10 +39,11 @@ class Model(nn.Module):
         """The backbone's layers from input to output, also when an adapter has wrapped the network."""
         return self.backbone.blocks(self._bare[0])
 
-    def forward(self, batch: Batch) -> torch.Tensor:
-        """Outputs of the head for a collated batch."""
-        outputs: torch.Tensor = self.head(self.features(batch))
-        return outputs
+    def forward(self, batch: Batch) -> Any:
+        """Outputs of the head for a collated batch: a tensor, or what else the task's loss reads."""
+        features = self.features(batch)
+        features.target = batch.get("target")
+        return self.head(features)
 
     def features(self, batch: Batch) -> Features:
         """Features of the batch's inputs."""

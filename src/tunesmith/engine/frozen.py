@@ -247,6 +247,10 @@ class Frozen(Backbone):
 
     # All else is the inner backbone's
 
+    @property
+    def frame_seconds(self) -> float | None:
+        return self.inner.frame_seconds
+
     def open(self) -> nn.Module:
         return self.inner.open()
 

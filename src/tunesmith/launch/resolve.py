@@ -59,7 +59,7 @@ def resolve(recipe: Recipe, columns: Columns) -> Parts:
     found: list[Decision] = []
     task: Task = registry.create("tasks", columns.task, {**recipe.task.options, "label": columns.label})
     named = recipe.backbone.name
-    backbone = backbone_of(recipe, columns)
+    task, backbone = task.meet(backbone_of(recipe, columns))
     source: str = named or str(getattr(backbone, "source", columns.modality))
     found.append(Decision("backbone", source, "as given" if named else f"the default for {columns.modality}", "--backbone"))
     traits = backbone.traits()
