@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from tunesmith.core.contracts import Row
 from tunesmith.core.files import atomic
+from tunesmith.core.kinds import PATHS
 from tunesmith.core.outcomes import Outcome, Statistic
 from tunesmith.core.pictures import read_picture
 from tunesmith.core.run import Run
@@ -47,7 +48,7 @@ def _columns(ready: Ready, numbers: Rows) -> dict[str, list[Any]]:
     """Values of the columns that are no labels; of texts their number of words, of pictures (unless they are many) size and brightness."""
     kinds = {spec.column: spec.kind for spec in ready.parts.backbone.input_spec()}
     table, label = ready.was.table, ready.parts.recipe.data.label or []
-    plain = [name for name in table.columns if kinds.get(name) != "image" and name not in label]
+    plain = [name for name in table.columns if kinds.get(name) not in PATHS and name not in label]
     found: dict[str, list[Any]] = {}
     for row in table.rows(numbers, plain):
         for name in plain:
@@ -71,7 +72,7 @@ def mistakes(run: Run, parts: Parts, was: Read, predicted: Predicted) -> list[di
     found = []
     for rank, (number, target, prediction, bad) in enumerate(predicted.mistakes, start=1):
         row = was.table[number]
-        texts = [str(row[column]) for column, kind in kinds.items() if kind != "image" and row.get(column) is not None]
+        texts = [_told(row[column]) for column, kind in kinds.items() if kind != "image" and row.get(column) is not None]
         shown = " | ".join(texts)
         file, where = was.table.origin(number)
         found.append(
@@ -80,13 +81,17 @@ def mistakes(run: Run, parts: Parts, was: Read, predicted: Predicted) -> list[di
                 "file": file,
                 "where": where,
                 "target": target,
-                "prediction": prediction.get("label", prediction.get("labels", prediction.get("value"))),
-                "confidence": None if "value" in prediction else bad,
+                "prediction": next(prediction[key] for key in ("label", "labels", "value", "text") if key in prediction),
+                "confidence": None if "value" in prediction else prediction.get("confidence", bad),
                 "shown": shown if len(shown) <= SHOWN else shown[: SHOWN - 3] + "...",
                 "picture": _thumbnail(run, row, [column for column, kind in kinds.items() if kind == "image"], rank),
             }
         )
     return found
+
+
+def _told(value: Any) -> str:
+    return f"<{len(value)} bytes>" if isinstance(value, bytes) else str(value)
 
 
 def _thumbnail(run: Run, row: Row, columns: Sequence[str], rank: int) -> str | None:

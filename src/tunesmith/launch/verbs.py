@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tunesmith.core.contracts import Prediction
 from tunesmith.core.errors import DataError, OutputError, UsageError
 from tunesmith.core.files import atomic, to_json
 from tunesmith.data.bad_rows import BadRows
@@ -43,7 +44,7 @@ def predict(bundle: str, inputs: list[str], texts: list[str], out: str | None, a
             raise UsageError("--text was given, but this bundle reads pictures; give their files")
         sources.append([{predictor.bundle.backbone.columns[0]: text} for text in texts])
     records = (_record(place, prediction) for source in sources for place, _, prediction in predictor.stream(source, bad))
-    count = _write(records, Path(out)) if out else _print(records, as_json)
+    count = _write(records, Path(out), predictor.bundle.task.example()) if out else _print(records, as_json)
     if bad.total:
         console.say(f"warning: {bad.summary()}")
         for item in bad.named[1:20]:
@@ -68,16 +69,17 @@ def _print(records: Iterator[dict[str, Any]], as_json: bool) -> int:
             continue
         probabilities = record.pop("probabilities", None)
         best = sorted(probabilities.items(), key=lambda item: -item[1])[:3] if probabilities else []
-        main = [str(v) if not isinstance(v, float) else f"{v:.4g}" for k, v in record.items() if k not in ("file", "where", "probability")]
+        hidden = ("file", "where", "probability", "words")
+        main = [str(v) if not isinstance(v, float) else f"{v:.4g}" for k, v in record.items() if k not in hidden]
         print(
             f"{record['file']}, {record['where']}: {' '.join(main)}" + (f"  ({', '.join(f'{k} {p:.1%}' for k, p in best)})" if best else "")
         )
     return count
 
 
-def _write(records: Iterable[dict[str, Any]], path: Path) -> int:
+def _write(records: Iterable[dict[str, Any]], path: Path, like: Prediction | None) -> int:
     count = 0
-    with _sink(path) as put:
+    with _sink(path, like) as put:
         for record in records:
             put(record)
             count += 1
@@ -85,12 +87,12 @@ def _write(records: Iterable[dict[str, Any]], path: Path) -> int:
 
 
 @contextmanager
-def _sink(path: Path) -> Iterator[Any]:
+def _sink(path: Path, like: Prediction | None) -> Iterator[Any]:
     """A function that writes one record into a file that appears when it is complete."""
     if path.suffix == ".parquet":
         from tunesmith.evaluate.streaming import PredictionFile
 
-        with PredictionFile(path) as file:
+        with PredictionFile(path, like=like) as file:
             yield file.write
         return
     with atomic(path) as part, part.open("w", encoding="utf-8", newline="") as handle:

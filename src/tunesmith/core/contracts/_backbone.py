@@ -76,8 +76,12 @@ class Backbone(ABC):
         """The head that the checkpoint brings, for a task that can go on with it; None where it brings none. No weights are read."""
         return None
 
-    def with_decoder(self) -> Decoder:
+    def with_decoder(self, language: str | None = None, translate: bool = False) -> Decoder:
         """The same checkpoint with the decoder that it brings.
+
+        Args:
+            language: that is spoken; None for what the checkpoint takes by itself.
+            translate: write English whatever is spoken, where the checkpoint can.
 
         Raises:
             BackboneError: it brings none.
