@@ -181,8 +181,8 @@ class Audio(Backbone):
         found = heard(row.get(self.columns[0]), self.columns[0])
         if self.entire and found.outline.at(self.listener.rate) > self.window:
             raise RowError(
-                f"the recording of {found.outline.seconds:.1f} s is longer than the {self.window / self.listener.rate:g} s that are read at "
-                "once, and its transcript tells all of it; cut both into sentences"
+                f"the recording of {found.outline.seconds:.1f} s is longer than the {self.window / self.listener.rate:g} s that are read "
+                "at once, and its transcript tells all of it; cut both into sentences"
                 + ("" if self.listener.longest else ", or read more with --set backbone.seconds=N"),
                 self.columns[0],
             )

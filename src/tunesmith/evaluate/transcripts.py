@@ -90,7 +90,8 @@ def edits(references: Sequence[str], said: Sequence[str], confused: Counter[tupl
 def row_wer(words: Ints) -> Floats:
     """(rows,) the word error rate of each row from its (rows, 4) edits; of a reference without words 0 or 1."""
     wrong, true = words[:, 1:].sum(axis=1), words[:, :3].sum(axis=1)
-    return np.where(true > 0, wrong / np.maximum(1, true), np.minimum(1, wrong)).astype(np.float64)
+    rate: Floats = np.where(true > 0, wrong / np.maximum(1, true), np.minimum(1, wrong)).astype(np.float64)
+    return rate
 
 
 def _rates(words: Floats, characters: Floats) -> dict[str, Floats]:

@@ -74,8 +74,8 @@ def adapted(parts: Parts, model: Model) -> Model:
     parts.adapter.apply(model, parts.recipe.seed)
     if not model.trainable():
         raise AdapterError(
-            f"adapter '{parts.adapter.name}' changes the head alone, and with task '{parts.task.name}' the checkpoint's own decoder stands in "
-            "its place: nothing could be trained. Use another one, such as --adapter full or --adapter lora"
+            f"adapter '{parts.adapter.name}' changes the head alone, and with task '{parts.task.name}' the checkpoint's own decoder stands "
+            "in its place: nothing could be trained. Use another one, such as --adapter full or --adapter lora"
         )
     model.dropout = parts.recipe.training.dropout
     if parts.recipe.training.gradient_checkpointing:

@@ -22,6 +22,9 @@ NAMES = {
     "rmse": "RMSE",
     "mae": "MAE",
     "r2": "R²",
+    "wer": "WER",
+    "cer": "CER",
+    "row_wer": "WER by row",
 }
 
 

@@ -82,10 +82,3 @@ def groups_note(groups: npt.NDArray[Any] | None) -> dict[str, str]:
         "conformal": "promises its coverage for rows that are exchangeable with the validation rows; rows of a group are alike, so what "
         "was measured on the test rows is what counts, with its interval by whole groups"
     }
-
-
-NO_SHARE = (
-    "is not fitted: a transcript is no choice among classes, so its confidence is no share of rows that are right; the scores of the surest "
-    "rows tell what it is worth"
-)
-"""Why the confidence of a transcript is not calibrated."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Collection, Sequence
 from typing import Literal
 
-from tunesmith.core.errors import RowError
-
 Case = Literal["lower", "upper", "keep"]
 Punctuation = Literal["keep", "drop"]
 CASE = "how letters are written in transcripts: lower, upper, or as they are (keep)"
 PUNCTUATION = "whether transcripts keep punctuation marks; apostrophes between letters always stay"
-BETWEEN_LETTERS = re.compile(r"(?<=\w)['’](?=\w)")
+BETWEEN_LETTERS = re.compile("(?<=\\w)['\u2019](?=\\w)")
 
 
 def written(text: str, case: Case = "lower", punctuation: Punctuation = "keep", known: Collection[str] = ()) -> str:
@@ -42,17 +41,6 @@ def _is_mark(letter: str) -> bool:
     return unicodedata.category(letter)[0] in "PS"
 
 
-def refuse_empty(text: str, column: str) -> str:
-    """The text.
-
-    Raises:
-        RowError: nothing is left of the transcript.
-    """
-    if not text:
-        raise RowError("nothing is left of the transcript once punctuation is dropped", column)
-    return text
-
-
 def least_frames(ids: Sequence[int]) -> int:
     """The fewest frames that can spell these symbols in CTC: one each, and a blank between two that are the same.
 
@@ -60,4 +48,4 @@ def least_frames(ids: Sequence[int]) -> int:
         >>> least_frames([3, 5, 5, 2])
         5
     """
-    return len(ids) + sum(one == other for one, other in zip(ids, ids[1:], strict=False))
+    return len(ids) + sum(one == other for one, other in itertools.pairwise(ids))

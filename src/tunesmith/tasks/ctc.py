@@ -35,8 +35,7 @@ from tunesmith.core.arrays import Floats, Outputs, ragged
 from tunesmith.core.contracts import Backbone, Batch, Metrics, Prediction, Row, Task
 from tunesmith.core.errors import BackboneError, DataError, RowError
 from tunesmith.evaluate.transcripts import TRANSCRIPTS, TranscriptScores, TranscriptStatistic, edits
-from tunesmith.tasks import _asked, _spelling
-from tunesmith.tasks._pooled import cell
+from tunesmith.tasks import _spelling, _transcripts
 from tunesmith.tasks._tokens import width_of
 
 if TYPE_CHECKING:
@@ -47,8 +46,6 @@ if TYPE_CHECKING:
     from tunesmith.core.outcomes import Truth
 
 BLANK = 0
-SAID = ("ab", "ba", "aab")
-"""Made-up transcripts."""
 
 
 @final
@@ -83,8 +80,7 @@ class Ctc(Task):
         return dataclasses.replace(self, characters=characters, case=case, punctuation="drop"), backbone
 
     def raw(self, row: Row) -> str:
-        text = str(cell(row, self.label[0]))
-        return _spelling.refuse_empty(_spelling.written(text, self.case, self.punctuation, self.characters), self.label[0])
+        return _transcripts.transcript(row, self.label[0], self.case, self.punctuation, self.characters)
 
     def check(self, row: Row, backbone: Backbone) -> None:
         frames = backbone.frames(row)
@@ -213,7 +209,7 @@ class Ctc(Task):
         return self
 
     def calibration(self, outputs: Outputs, truth: Truth, groups: npt.NDArray[Any] | None = None) -> dict[str, Any]:
-        return {**_asked.nothing(), "notes": {"temperature": _asked.NO_SHARE}}
+        return _transcripts.uncalibrated()
 
     def confidence(self, outputs: Outputs) -> npt.NDArray[np.float64]:
         return np.asarray([_sure(row) for row in outputs], np.float64)
@@ -225,7 +221,7 @@ class Ctc(Task):
         return dict(TRANSCRIPTS)
 
     def baseline(self, raws: Sequence[str]) -> Prediction:
-        return {"text": Counter(raws).most_common(1)[0][0]}
+        return _transcripts.constant(raws)
 
     def labels(self) -> list[str]:
         return []
@@ -237,12 +233,10 @@ class Ctc(Task):
         return target
 
     def render(self, row: Row, prediction: Prediction, target: str) -> str:
-        said = prediction["text"] or "(nothing)"
-        return f"{said} (right)" if prediction["text"] == target else f"{said} (it is: {target})"
+        return _transcripts.rendered(prediction, target)
 
     def synthetic(self, n: int, seed: int, sample: Callable[[int, Random], dict[str, Any]]) -> list[dict[str, Any]]:
-        rng = Random(seed)
-        return [{**sample(i % 3, rng), "label": SAID[i % 3]} for i in range(n)]
+        return _transcripts.synthetic(n, seed, sample)
 
 
 def runs(symbols: npt.NDArray[np.int64], logp: Floats, seconds: float) -> Floats:

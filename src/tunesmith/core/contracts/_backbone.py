@@ -87,8 +87,8 @@ class Backbone(ABC):
             BackboneError: it brings none.
         """
         raise BackboneError(
-            f"the backbone {getattr(self, 'source', self.name)} brings no decoder that writes text; name a folder of a checkpoint that does "
-            "(--backbone FOLDER, such as one of Whisper), or use --task ctc"
+            f"the backbone {getattr(self, 'source', self.name)} brings no decoder that writes text; name a folder of a checkpoint that "
+            "does (--backbone FOLDER, such as one of Whisper), or use --task ctc"
         )
 
     @abstractmethod

@@ -59,7 +59,7 @@ def labels_in_order(bundle: Path, task: Task, outputs: Outputs, truth: Sequence[
     """
     name = "labels_in_order"
     if not task.labels():
-        return not_applicable(name, f"{task.answers} have no labels")
+        return not_applicable(name, f"the task predicts {task.answers}, and names no classes")
     try:
         about = read_json(bundle / "bundle.json")["task"]
         stored: Task = registry.create("tasks", about["name"], about["settings"])
