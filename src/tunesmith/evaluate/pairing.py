@@ -4,7 +4,8 @@
     {file: test.csv, where: line 2, target: World, label: Sports, ...}  0.0 in the second
 
 The score is one that is a mean over rows: accuracy, all labels right, the absolute error, or the row's own word error
-rate. What makes a row easy or hard for both falls out of the difference, so a smaller difference can be told from chance than by two intervals side by side.
+rate. What makes a row easy or hard for both falls out of the difference, so a smaller difference can be told from chance than by two
+intervals side by side.
 """
 
 from __future__ import annotations
