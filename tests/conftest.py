@@ -30,13 +30,14 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of tiny checkpoints: bert, gpt2, vit, resnet (transformers), timm_resnet (timm)."""
+    """Folder of tiny checkpoints: bert, gpt2, vit, resnet (transformers), timm_resnet (timm), sounds (our own), wav2vec2."""
     import json
 
     import timm
     import torch
     import transformers
     from safetensors.torch import save_file
+    from tests import tiny_sounds
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
     torch.manual_seed(0)
@@ -115,6 +116,8 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "pretrained_cfg": {"input_size": [3, 32, 32], "mean": [0.5] * 3, "std": [0.5] * 3},
     }
     (folder / "config.json").write_text(json.dumps(cfg))
+    tiny_sounds.small(root / "sounds")
+    tiny_sounds.wav2vec2(root / "wav2vec2")
     return root
 
 

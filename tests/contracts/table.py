@@ -43,6 +43,8 @@ TINY = {
     "vit": Tiny("image", {"image", "transformer", "linear", "layer_norm"}, lambda root: _image(root, "vit")),
     "resnet": Tiny("image", {"image", "convolution"}, lambda root: _image(root, "resnet")),
     "timm_resnet": Tiny("image", {"image", "convolution"}, lambda root: _image(root, "timm_resnet")),
+    "sounds": Tiny("audio", {"audio", "convolution", "linear", "layer_norm"}, lambda root: _image(root, "sounds")),
+    "wav2vec2": Tiny("audio", {"audio", "transformer", "linear", "layer_norm"}, lambda root: _image(root, "wav2vec2")),
     "fusion": Tiny(
         "fusion",
         {"fusion", "transformer", "linear", "layer_norm"},

@@ -26,6 +26,8 @@ FREED = "_blocks_freed"
 
 
 def _own_rate(traits: set[str]) -> float:
+    if "untrained" in traits:  # nothing pretrained that a large step could destroy
+        return 1e-3 if "transformer" in traits else 2e-3
     return 1e-4 if "transformer" in traits else 5e-4
 
 

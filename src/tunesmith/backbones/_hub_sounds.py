@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tunesmith.backbones._sound_changes import Masks
     from tunesmith.core.arrays import Floats
 
-WAVES = ("hubert", "unispeech", "unispeech-sat", "wav2vec2", "wav2vec2-conformer", "wavlm")
+WAVES = ("hubert", "unispeech", "unispeech-sat", "wav2vec2", "wavlm")
 SPECTROGRAM = "audio-spectrogram-transformer"
 KNOWN = (*WAVES, SPECTROGRAM, "whisper")
 UNUSED = ("masked_spec_embed", "pooler.", "adapter.", "quantizer.", "project_", "lm_head.", "decoder.", "model.decoder.")

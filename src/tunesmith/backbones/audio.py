@@ -94,7 +94,7 @@ class Audio(Backbone):
             raise ValueError("field 'speed' must be at least 0 and below 0.5")
         if min(self.gain, self.shift, self.masks) < 0:
             raise ValueError("fields 'gain', 'shift' and 'masks' must not be negative")
-        if len(self.snr) != 2 or self.snr[0] > self.snr[1]:
+        if self.snr[0] > self.snr[1]:
             raise ValueError("field 'snr' holds the least and the greatest distance in decibels")
 
     @functools.cached_property
@@ -301,6 +301,9 @@ class Audio(Backbone):
         from tunesmith.backbones._blocks import layers
 
         return layers(network)
+
+    def fresh(self, network: nn.Module) -> list[nn.Module]:
+        return [network] if "untrained" in self.traits() else []
 
     def width(self, network: nn.Module) -> int:
         return self.listener.width(network)

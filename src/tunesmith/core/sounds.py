@@ -10,6 +10,7 @@ is read of it. `heard` goes through a whole recording in pieces and tells what a
 from __future__ import annotations
 
 import io
+import math
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,9 @@ from tunesmith.core.errors import RowError, require
 
 PIECE = 1 << 18
 """Samples that are read at once."""
+
+EDGE = 256
+"""Samples at each end of a stretch by which a resampler still hears where it was cut."""
 
 MOST_FRAMES = 1 << 40
 """More than any recording has: some streams do not tell their length, and libsndfile then names the greatest number it knows."""
@@ -114,12 +118,13 @@ def read_sound(value: Any, column: str, rate: int, start: int = 0, count: int | 
     Raises:
         RowError: as `outline`; or it is damaged, or holds what is not a number.
     """
-    soxr = require("soxr", "sounds") if rate else None
+    soxr = require("soxr", "sounds")
     with _opened(value, column) as file, _damage(value, column):
         told = _outline(file, value, column)
         wanted = told.at(rate) - start if count is None else min(count, told.at(rate) - start)
-        first = start * told.rate // rate
-        most = told.frames - first if count is None else min(told.frames - first, -(-wanted * told.rate // rate) + 1)
+        before = start - _aligned(start, told.rate, rate)
+        first = (start - before) * told.rate // rate
+        most = min(told.frames - first, -(-(before + wanted + EDGE) * told.rate // rate))
         if first:
             file.seek(first)
         samples = file.read(most, dtype="float32", always_2d=True)
@@ -128,11 +133,22 @@ def read_sound(value: Any, column: str, rate: int, start: int = 0, count: int | 
     if not np.isfinite(mono).all():
         raise RowError(f"the sound {_shown(value)} holds values that are no numbers", column)
     if told.rate != rate:
-        assert soxr is not None
         mono = soxr.resample(mono, told.rate, rate)
+    mono = mono[before : before + wanted]
     found: Floats = np.zeros(wanted, np.float32)  # what an encoder cut from the end is silence
-    found[: len(mono)] = mono[:wanted]
+    found[: len(mono)] = mono
     return found
+
+
+def _aligned(start: int, own: int, rate: int) -> int:
+    """The sample to read from, so that it falls on one of the file's own and the resampler's beginning lies before what is wanted.
+
+    Example:
+        >>> _aligned(4000, 44_100, 16_000), _aligned(100, 44_100, 16_000), _aligned(4000, 8000, 8000)
+        (3680, 0, 4000)
+    """
+    period = rate // math.gcd(rate, own)
+    return start if own == rate else max(0, (start - EDGE) // period * period)
 
 
 def heard(value: Any, column: str) -> Heard:

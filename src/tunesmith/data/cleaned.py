@@ -29,7 +29,8 @@ import numpy.typing as npt
 
 from tunesmith.core.errors import DataError, OutputError, require
 from tunesmith.core.files import atomic
-from tunesmith.core.kinds import PICTURES
+from tunesmith.core.kinds import ENDINGS
+from tunesmith.core.kinds import SHOWN as KINDS
 from tunesmith.data.bad_rows import BadRows
 from tunesmith.data.readers import FolderReader, ParquetReader, Reader, readable
 from tunesmith.data.sources import CLEANING_LOG, Source
@@ -120,7 +121,8 @@ def _refuse(folder: Path, source: Source) -> None:
         raise OutputError(f"the folder {folder} exists and is not empty; nothing is overwritten: choose another --out or remove it")
     for part in source.parts:
         if isinstance(part.reader, FolderReader) and folder.resolve().is_relative_to(part.reader.path.resolve()):
-            raise OutputError(f"{folder} lies among the pictures of {part.reader.path}, which stays as it is; choose another --out")
+            files = KINDS[part.reader.kind]
+            raise OutputError(f"{folder} lies among the {files} of {part.reader.path}, which stays as it is; choose another --out")
 
 
 def _none_lost(source: Source, stay: npt.NDArray[np.int64]) -> None:
@@ -189,7 +191,7 @@ def _write_part(table: Table, number: int, reader: Reader, without: Collection[s
         case ParquetReader():
             return _write_parquet(reader, without, target)
         case FolderReader():
-            return _write_pictures(reader, without, target)
+            return _write_files(reader, without, target)
         case _:
             return _write_rows(table, number, kept, target)
 
@@ -260,13 +262,13 @@ def _write_batches(target: Path, schema: Any, batches: Iterable[Any], compressio
             writer.write_table(arrow.Table.from_batches(group, schema))
 
 
-def _write_pictures(reader: FolderReader, without: Collection[str], target: Path) -> tuple[int, int]:
+def _write_files(reader: FolderReader, without: Collection[str], target: Path) -> tuple[int, int]:
     goes = stays = 0
     for place in readable(reader.label, reader.places()):
         if place in without:
             goes += 1
         else:
-            stays += place.lower().endswith(PICTURES)
+            stays += place.lower().endswith(ENDINGS[reader.kind])
             _copy_file(reader.path / place, target / place)
     return goes, stays
 

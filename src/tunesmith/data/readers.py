@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from tunesmith.core.errors import DataError, require
-from tunesmith.core.kinds import PICTURES
+from tunesmith.core.kinds import ENDINGS, FILE
 from tunesmith.data.bad_rows import BadRows
 from tunesmith.data.text_files import CsvReader, JsonLinesReader
 from tunesmith.data.values import Located, distinct, located
@@ -78,9 +78,10 @@ class ParquetReader:
 
 @dataclass(frozen=True)
 class FolderReader:
-    """A folder with one folder of pictures per class: rows of `image` (a path that starts from the folder) and `label`."""
+    """A folder with one folder of files per class: rows of `image` or `audio` (a path that starts from the folder) and `label`."""
 
     path: Path
+    kind: str = "image"
 
     @property
     def label(self) -> str:
@@ -95,18 +96,18 @@ class FolderReader:
             name, inside, _ = place.partition("/")
             suffix = os.path.splitext(place)[1]
             if not inside:
-                bad.add(self.label, place, "a picture that lies in no folder of a class")
-            elif suffix.lower() in PICTURES:
-                yield from located(self.label, place, [("image", place), ("label", name)], bad)
+                bad.add(self.label, place, f"a {FILE[self.kind]} that lies in no folder of a class")
+            elif suffix.lower() in ENDINGS[self.kind]:
+                yield from located(self.label, place, [(self.kind, place), ("label", name)], bad)
             else:
-                bad.add(self.label, place, f"not a picture: the name ends in '{suffix}'")
+                bad.add(self.label, place, f"not a {FILE[self.kind]}: the name ends in '{suffix}'")
 
     def places(self) -> Iterator[str]:
         """Files that are rows or were meant to be, in order, as paths that start from the folder."""
         for entry in sorted(p for p in self.path.iterdir() if not p.name.startswith(".")):
             if entry.is_dir():
                 yield from _files(self.path, entry.name)
-            elif entry.suffix.lower() in PICTURES:
+            elif entry.suffix.lower() in ENDINGS[self.kind]:
                 yield entry.name
 
 
@@ -123,8 +124,8 @@ def _files(root: Path, folder: str) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class PicturesReader:
-    """Picture files, each a row of the one column `column`, placed by its name."""
+class FilesReader:
+    """Files of pictures or sounds, each a row of the one column `column`, placed by its name."""
 
     files: tuple[Path, ...]
     column: str

@@ -1,4 +1,4 @@
-"""Finds out what the user brought: a table, a set of tables, folders of pictures, a Hugging Face dataset, rows in memory.
+"""Finds out what the user brought: a table, a set of tables, folders of pictures or sounds, a Hugging Face dataset, rows in memory.
 
 The answer is a list of parts, each a reader with the split it was given for (or None), and a sentence saying what was seen.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.core.errors import DataError, require
-from tunesmith.core.kinds import PICTURES
+from tunesmith.core.kinds import ENDINGS, FILE, SHOWN
 from tunesmith.data.readers import TABLES, FolderReader, MemoryReader, Reader, reader_of
 from tunesmith.data.values import distinct
 
@@ -128,7 +128,7 @@ def _from_paths(paths: list[str], encoding: str, delimiter: str | None) -> Sourc
 
 def _one_part(path: Path, split: str, encoding: str, delimiter: str | None) -> Part:
     if path.is_dir():
-        return Part(FolderReader(path), split)
+        return Part(FolderReader(path, _kind_in([path]) or "image"), split)
     return Part(reader_of(path, encoding, delimiter), split)
 
 
@@ -152,7 +152,7 @@ def _from_folder(folder: Path, encoding: str, delimiter: str | None) -> Source:
             f"{folder} holds {len(tables)} tables ({', '.join(t.name for t in tables[:5])}) and none is called train; "
             "name the one to read, or up to three: train, validation, test"
         )
-    return _from_picture_folder(folder)
+    return _from_classes(folder)
 
 
 def _split_of(name: str) -> str | None:
@@ -160,21 +160,22 @@ def _split_of(name: str) -> str | None:
     return next((SPLITS[word] for word in words if word in SPLITS), None)
 
 
-def _from_picture_folder(folder: Path) -> Source:
+def _from_classes(folder: Path) -> Source:
     folders = [p for p in sorted(folder.iterdir()) if p.is_dir() and not p.name.startswith(".")]
     splits = [(p, SPLITS[p.name.lower()]) for p in folders if p.name.lower() in SPLITS]
     if any(split == "train" for _, split in splits):
-        parts = [Part(FolderReader(p), split) for p, split in splits]
+        kind = _kind_in([p for p, _ in splits]) or "image"
+        parts = [Part(FolderReader(p, kind), split) for p, split in splits]
         rest = _unused([p.name for p in folders if p.name.lower() not in SPLITS])
-        empty = [note for p, _ in splits for note in _empty_classes(p)]
+        empty = [note for p, _ in splits for note in _empty_classes(p, kind)]
         used = ", ".join(p.name for p, _ in splits)
-        return Source(parts, f"folders of pictures per class in {used}, {folder}", folder.name, rest + empty, folder)
-    if any(_has_pictures(p) for p in folders):
-        part = Part(FolderReader(folder))
-        return Source([part], f"one folder of pictures per class, {folder}", folder.name, _empty_classes(folder), folder)
+        return Source(parts, f"folders of {SHOWN[kind]} per class in {used}, {folder}", folder.name, rest + empty, folder)
+    if found := _kind_in(folders):
+        part = Part(FolderReader(folder, found))
+        return Source([part], f"one folder of {SHOWN[found]} per class, {folder}", folder.name, _empty_classes(folder, found), folder)
     inside = ", ".join(sorted(p.name for p in folder.iterdir())[:6]) or "nothing"
     raise DataError(
-        f"{folder} holds no data tunesmith knows (it holds {inside}); expected one folder of pictures per class, "
+        f"{folder} holds no data tunesmith knows (it holds {inside}); expected one folder of pictures or sounds per class, "
         f"a table ({', '.join(TABLES)}), tables called train/validation/test, or a saved Hugging Face dataset"
     )
 
@@ -183,13 +184,19 @@ def _unused(names: list[str]) -> list[str]:
     return [f"not used, because the name says no split: {', '.join(names)}"] if names else []
 
 
-def _empty_classes(folder: Path) -> list[str]:
-    names = [p.name for p in sorted(folder.iterdir()) if p.is_dir() and not p.name.startswith(".") and not _has_pictures(p)]
-    return [f"no picture in the folder {folder.name}/{name}: there is no such class" for name in names]
+def _empty_classes(folder: Path, kind: str) -> list[str]:
+    names = [p.name for p in sorted(folder.iterdir()) if p.is_dir() and not p.name.startswith(".") and not _holds(p, kind)]
+    return [f"no {FILE[kind]} in the folder {folder.name}/{name}: there is no such class" for name in names]
 
 
-def _has_pictures(folder: Path) -> bool:
-    return any(p.suffix.lower() in PICTURES for p in folder.rglob("*"))
+def _kind_in(folders: Sequence[Path]) -> str | None:
+    """The kind of files that some folders hold: that of the first that is of any."""
+    files = (path.suffix.lower() for folder in folders for path in folder.rglob("*"))
+    return next((kind for ending in files for kind in ENDINGS if ending in ENDINGS[kind]), None)
+
+
+def _holds(folder: Path, kind: str) -> bool:
+    return any(p.suffix.lower() in ENDINGS[kind] for p in folder.rglob("*"))
 
 
 def _is_hub_id(text: str) -> bool:

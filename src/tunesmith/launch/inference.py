@@ -6,7 +6,7 @@ A few rows are predicted in numpy where the bundle has such a form: they are don
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -14,9 +14,9 @@ from tunesmith.core import bundle as bundles
 from tunesmith.core.bundle import Bundle
 from tunesmith.core.contracts import Prediction, Row
 from tunesmith.core.errors import DataError, RowError, UnknownNameError, UsageError
-from tunesmith.core.kinds import PICTURES
+from tunesmith.core.kinds import ENDINGS, FILE, PATHS, SHOWN
 from tunesmith.data.bad_rows import BadRows
-from tunesmith.data.readers import FolderReader, MemoryReader, PicturesReader, Reader
+from tunesmith.data.readers import FilesReader, FolderReader, MemoryReader, Reader
 from tunesmith.data.sources import Part, open_source
 from tunesmith.data.table import with_paths
 from tunesmith.evaluate import streaming
@@ -58,7 +58,7 @@ class Predictor:
         """Predictions for rows, in their order.
 
         Args:
-            inputs: texts or paths of pictures, mappings, a DataFrame, or one path of a table or folder.
+            inputs: texts or paths of pictures or sounds, mappings, a DataFrame, or one path of a table or folder.
 
         Raises:
             DataError: a row cannot be used; use `stream` to be given the others.
@@ -98,8 +98,8 @@ class Predictor:
 
     def _rows(self, inputs: Any, bad: BadRows, labels: Sequence[str]) -> Iterator[tuple[Located, Row]]:
         columns = list(self.bundle.backbone.columns)
-        pictures = [spec.column for spec in self.bundle.backbone.input_spec() if spec.kind == "image"]
-        for part in _parts(inputs, columns, bool(pictures)):
+        paths = {spec.column: spec.kind for spec in self.bundle.backbone.input_spec() if spec.kind in PATHS}
+        for part in _parts(inputs, columns, paths):
             first = True
             for where, row in part.reader.rows(bad):
                 missing = [column for column in columns if column not in row]
@@ -108,7 +108,7 @@ class Predictor:
                 if first and labels and not set(labels) & set(row):
                     raise UnknownNameError(f"label column in {part.reader.label} called", labels[0], row)
                 first = False
-                yield (part.reader.label, where), with_paths(dict(row), part.reader.root, pictures)
+                yield (part.reader.label, where), with_paths(dict(row), part.reader.root, list(paths))
 
     def evaluate(self, data: Any, bad: BadRows | None = None) -> dict[str, Any]:
         """Scores on labelled rows, in memory that does not grow with their number.
@@ -137,40 +137,41 @@ class Predictor:
         return metrics.compute()
 
 
-def _parts(inputs: Any, columns: Sequence[str], pictures: bool) -> list[Part]:
+def _parts(inputs: Any, columns: Sequence[str], paths: Mapping[str, str]) -> list[Part]:
     if isinstance(inputs, str | Path):
         inputs = [inputs]
     if isinstance(inputs, list | tuple) and inputs and all(isinstance(item, str | Path) for item in inputs):
-        return [_part(item, columns, pictures) for item in inputs] if _are_paths(inputs, pictures) else [Part(_values(inputs, columns))]
+        return [_part(item, columns, paths) for item in inputs] if _are_paths(inputs, bool(paths)) else [Part(_values(inputs, columns))]
     if isinstance(inputs, list | tuple) and inputs and not isinstance(inputs[0], dict):
         return [Part(_values(inputs, columns))]
     return open_source(inputs).parts
 
 
-def _are_paths(inputs: Sequence[Any], pictures: bool) -> bool:
-    return pictures or all(
+def _are_paths(inputs: Sequence[Any], files: bool) -> bool:
+    return files or all(
         isinstance(item, Path) or Path(item).suffix.lower() in (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet") for item in inputs
     )
 
 
-def _part(item: str | Path, columns: Sequence[str], pictures: bool) -> Part:
+def _part(item: str | Path, columns: Sequence[str], paths: Mapping[str, str]) -> Part:
     path = Path(item)
-    if pictures and path.suffix.lower() in PICTURES:
-        if not path.is_file():
-            raise DataError(f"the picture {path} does not exist; check the name and the folder")
-        return Part(PicturesReader((path,), columns[0], str(path.parent)))
-    if pictures and path.is_dir() and any(p.suffix.lower() in PICTURES for p in path.iterdir()):
-        found = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES)
-        return Part(PicturesReader(tuple(found), columns[0], str(path)))
+    for column, kind in paths.items():
+        if path.suffix.lower() in ENDINGS[kind]:
+            if not path.is_file():
+                raise DataError(f"the {FILE[kind]} {path} does not exist; check the name and the folder")
+            return Part(FilesReader((path,), column, str(path.parent)))
+        found = sorted(p for p in path.iterdir() if p.suffix.lower() in ENDINGS[kind]) if path.is_dir() else []
+        if found:
+            return Part(FilesReader(tuple(found), column, str(path)))
     source = open_source(str(path))
     if len(source.parts) > 1:
         raise DataError(
             f"{path} holds several splits ({', '.join(p.reader.label for p in source.parts)}); name one of its files or folders"
         )
     part = source.parts[0]
-    if isinstance(part.reader, FolderReader) and columns[0] != "image":
+    if isinstance(part.reader, FolderReader) and columns[0] != (kind := part.reader.kind):
         raise DataError(
-            f"{path} is a folder of pictures per class, whose column is called image; this bundle reads the column {columns[0]!r}"
+            f"{path} is a folder of {SHOWN[kind]} per class, whose column is called {kind}; this bundle reads the column {columns[0]!r}"
         )
     return part
 

@@ -20,6 +20,8 @@ PIPELINES = {
     ("image", "multilabel"): "image-classification",
     ("audio", "ctc"): "automatic-speech-recognition",
     ("audio", "transcription"): "automatic-speech-recognition",
+    ("audio", "classification"): "audio-classification",
+    ("audio", "multilabel"): "audio-classification",
 }
 HUB_NAMES = {"minilm": "sentence-transformers/all-MiniLM-L6-v2"}
 """Where the embedded checkpoint stands on the hub."""
