@@ -30,7 +30,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of tiny checkpoints: bert, gpt2, vit, resnet (transformers), timm_resnet (timm), sounds (our own), wav2vec2."""
+    """Folder of tiny checkpoints: bert, gpt2, vit, resnet (transformers), timm_resnet (timm), sounds (our own), wav2vec2, whisper."""
     import json
 
     import timm
@@ -118,6 +118,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "config.json").write_text(json.dumps(cfg))
     tiny_sounds.small(root / "sounds")
     tiny_sounds.wav2vec2(root / "wav2vec2")
+    tiny_sounds.writer(root / "whisper")
     return root
 
 

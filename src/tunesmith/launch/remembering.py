@@ -105,7 +105,7 @@ def wanted(parts: Parts, model: Model, frozen: float, processes: int) -> bool:
     if training.feature_cache == "off" or blocks == 0 or processes > 1:
         return False
     if blocks is None and parts.task.reads != "pooled":
-        console.say(f"feature cache: off: task '{parts.task.name}' reads {parts.task.reads}, and only pooled features are remembered")
+        console.say(f"feature cache: off: task '{parts.task.name}' reads the {parts.task.reads}, and only pooled features are remembered")
         return False
     if _augmented(parts, model) and not training.views:
         return False

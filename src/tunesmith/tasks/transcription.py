@@ -44,7 +44,7 @@ class Transcription(Task):
 
     name: ClassVar[str] = "transcription"
     answers: ClassVar[str] = "text"
-    reads: ClassVar[str] = "tokens"
+    reads: ClassVar[str] = "decoder"
     label: tuple[str, ...] = field(default=("label",), metadata={"help": "column of transcripts"})
     case: _spelling.Case = field(default="keep", metadata={"help": _spelling.CASE})
     punctuation: _spelling.Punctuation = field(default="keep", metadata={"help": _spelling.PUNCTUATION})

@@ -65,7 +65,8 @@ class Task(ABC):
     Attributes:
         answers: what a prediction is: `classes` (one of several), `labels` (any of several), `numbers`, `text`, `series` ...; it tells
             baselines and inspections whether they are made for it.
-        reads: the field of `Features` that the head reads; only pooled features are remembered by themselves.
+        reads: the field of `Features` that the head reads, or `decoder` where it runs the network's own; only `pooled` is remembered by
+            itself.
     """
 
     name: ClassVar[str]
