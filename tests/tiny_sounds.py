@@ -64,21 +64,17 @@ def whisper(folder: Path) -> None:
 
 def writer(folder: Path) -> None:
     """Whisper with its decoder and a tokenizer of bytes, of windows of one second, as fine-tuning starts from it."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+    from tokenizers import pre_tokenizers
 
-    special = ["<pad>", "<start>", "<end>"]
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {token: place for place, token in enumerate([*special, *alphabet])}
-    tokenizer = Tokenizer(models.BPE(vocabulary, []))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(special)
-    tokenizer.post_processor = processors.TemplateProcessing(single="<start> $A <end>", special_tokens=[("<start>", 1), ("<end>", 2)])
-    names = {"pad_token": "<pad>", "bos_token": "<start>", "eos_token": "<end>"}
-    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(folder)
+    marks = ["<|endoftext|>", "<|startoftranscript|>", "<|en|>", "<|translate|>", "<|transcribe|>", "<|notimestamps|>"]
+    vocabulary = {token: place for place, token in enumerate([*sorted(pre_tokenizers.ByteLevel.alphabet()), *marks])}
+    tokenizer = transformers.WhisperTokenizer(vocab=vocabulary, merges=[])
+    tokenizer.add_special_tokens({"additional_special_tokens": marks[1:]})
+    tokenizer.save_pretrained(folder)
+    end, start = vocabulary[marks[0]], vocabulary[marks[1]]
     encoder = {"d_model": 32, "encoder_layers": 2, "encoder_attention_heads": 2, "encoder_ffn_dim": 64, "max_source_positions": 50}
     decoder = {"decoder_layers": 2, "decoder_attention_heads": 2, "decoder_ffn_dim": 64, "vocab_size": len(vocabulary)}
-    tokens = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1, "max_target_positions": 64}
-    config = transformers.WhisperConfig(**encoder, **decoder, **tokens, num_mel_bins=20, init_std=0.1)
+    tokens = {"pad_token_id": end, "bos_token_id": end, "eos_token_id": end, "decoder_start_token_id": start}
+    config = transformers.WhisperConfig(**encoder, **decoder, **tokens, max_target_positions=64, num_mel_bins=20, init_std=0.4)
     transformers.WhisperForConditionalGeneration(config).save_pretrained(folder)
     transformers.WhisperFeatureExtractor(feature_size=20, chunk_length=1).save_pretrained(folder)

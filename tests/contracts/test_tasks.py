@@ -143,7 +143,7 @@ def test_a_backbone_that_lacks_what_the_task_reads_is_refused(checkpoints: Path)
             case(backbone(checkpoints, tiny), name, options)
 
 
-LEARNERS = {"ctc": (["sounds", "wav2vec2"], 120), "transcription": (["whisper"], 60)}
+LEARNERS = {"ctc": (["sounds"], 120), "transcription": (["whisper"], 60)}
 """Tiny backbones that learn a task, and in how many steps, where they are not those of pictures and texts."""
 
 

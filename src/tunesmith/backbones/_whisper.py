@@ -27,7 +27,6 @@ from tunesmith.core.errors import BackboneError, require
 
 if TYPE_CHECKING:
     from tunesmith.backbones._hub_sounds import Whisper
-    from tunesmith.backbones.audio import Audio
 
 TOKENIZER = ("tokenizer.json", "vocab.json")
 """Files of which a folder with a tokenizer holds one."""
@@ -45,7 +44,7 @@ class WhisperWriter(Decoder):
         translate: write English.
     """
 
-    inner: Audio
+    inner: Backbone
     listener: Whisper
     language: str | None
     translate: bool
@@ -80,9 +79,12 @@ class WhisperWriter(Decoder):
             return found
         try:
             found.set_prefix_tokens(language=self.language, task="translate" if self.translate else "transcribe", predict_timestamps=False)
-            found("")
-        except (ValueError, KeyError, AttributeError) as error:
-            raise BackboneError(f"the tokenizer of {folder} cannot be told the language {self.language!r}: {str(error)[:200]}") from error
+            known = None not in found.prefix_tokens and found.unk_token_id not in found.prefix_tokens[1:]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise BackboneError(f"the tokenizer of {folder} cannot be told what to write: {str(error)[:300]}") from error
+        if not known:
+            wanted = f"the language {self.language!r}" if self.language else "translation"
+            raise BackboneError(f"the tokenizer of {folder} knows no mark for {wanted}; leave task.language and task.translate out")
         return found
 
     @functools.cached_property
@@ -114,7 +116,7 @@ class WhisperWriter(Decoder):
     def open(self) -> nn.Module:
         transformers = require("transformers", "sound backbones in hub format")
         family = transformers.WhisperForConditionalGeneration
-        network, loaded = _checkpoints.hub_network(self.listener.folder, family, self.inner.source)
+        network, loaded = _checkpoints.hub_network(self.listener.folder, family, self.listener.source)
         model: Any = network
         model.model.encoder.layerdrop = model.model.decoder.layerdrop = 0.0
         model.config.encoder_layerdrop = model.config.decoder_layerdrop = 0.0
@@ -164,6 +166,7 @@ class WhisperWriter(Decoder):
             whole,
             generation_config=config,
             encoder_outputs=BaseModelOutput(last_hidden_state=frames),
+            attention_mask=torch.ones_like(frames[..., 0]),
             decoder_input_ids=prompt.contiguous(),
         )
         texts = [_until(each, end) for each in said[:, len(before) :].tolist()]

@@ -168,7 +168,9 @@ class Audio(Backbone):
             return super().with_decoder(language, translate)
         from tunesmith.backbones._whisper import WhisperWriter
 
-        return WhisperWriter(self, self.listener, language, translate)
+        writer = WhisperWriter(self, self.listener, language, translate)
+        writer.tokenizer  # noqa: B018 (so that a folder without one is refused before anything is read)
+        return writer
 
     def open(self) -> nn.Module:
         network, loaded = self.listener.opened(self.weights, self.scratch)

@@ -164,13 +164,13 @@ class Ctc(Task):
 
     def one_pass(self, model: Model, batch: Batch) -> Outputs:
         logp, frames = model(batch)
-        return ragged([row[:count].cpu().numpy() for row, count in zip(logp, frames.tolist(), strict=True)])
+        return ragged([row[:count].detach().cpu().numpy() for row, count in zip(logp, frames.tolist(), strict=True)])
 
     def predict(self, model: Model, batch: Batch) -> Outputs:
         """(rows,) of (runs, 4) float32: of each stretch of frames that say the same, the symbol, start and end in seconds (frames where the
         backbone tells no seconds), and the mean log-probability."""
         logp, frames = model(batch)
-        best, symbols = (tensor.cpu().numpy() for tensor in logp.max(dim=-1))  # each (batch, frames)
+        best, symbols = (tensor.detach().cpu().numpy() for tensor in logp.max(dim=-1))  # each (batch, frames)
         seconds = model.backbone.frame_seconds or 1.0
         rows = zip(best, symbols, frames.tolist(), strict=True)
         return ragged([runs(said[:count], sure[:count], seconds) for sure, said, count in rows])

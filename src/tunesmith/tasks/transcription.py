@@ -49,7 +49,7 @@ class Transcription(Task):
     case: _spelling.Case = field(default="keep", metadata={"help": _spelling.CASE})
     punctuation: _spelling.Punctuation = field(default="keep", metadata={"help": _spelling.PUNCTUATION})
     language: str | None = field(
-        default=None, metadata={"help": "spoken language, such as en; default: what the checkpoint's tokenizer takes"}
+        default=None, metadata={"help": "spoken language, such as en; tell it to a checkpoint of several languages"}
     )
     translate: bool = field(default=False, metadata={"help": "write English whatever is spoken, where the checkpoint can"})
     beams: int = field(default=1, metadata={"help": "of the search in prediction; 1 takes the likeliest token each time"})
