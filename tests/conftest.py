@@ -30,7 +30,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of tiny checkpoints: bert, gpt2, vit, resnet (transformers), timm_resnet (timm), sounds (our own), wav2vec2."""
+    """Folder of tiny checkpoints: bert, gpt2, vit, resnet (transformers), timm_resnet (timm), sounds (our own), wav2vec2, whisper."""
     import json
 
     import timm
@@ -124,6 +124,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny_sounds.wav2vec2(root / "wav2vec2")
     _table(root / "tabular")
     save_file(Attention({"text": 32, "image:image": 32}, 8).state_dict(), root / "attention.safetensors")
+    tiny_sounds.writer(root / "whisper")
     return root
 
 

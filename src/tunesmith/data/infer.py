@@ -32,6 +32,9 @@ FEW_ROWS, MOSTLY = 50, 0.98
 PARTS = 1 << 16
 """Labels of lists that are counted at most."""
 
+TRANSCRIPTS = ("transcript", "transcription", "text", "sentence", "words", "utterance", "normalized_text")
+"""What a column of texts beside a column of sounds is called where it holds what is said in them."""
+
 LABEL_NAMES = ("label", "labels", "target", "class", "category", "intent", "sentiment", "y", "tags", "diagnosis", "topic", "outcome")
 
 
@@ -144,7 +147,8 @@ def infer(table: Table, recipe: DataRecipe, task: str | None) -> Columns:
     split = _split_column(sample, recipe, decisions)
     family = registry.find("tasks", task).load() if task is not None else None
     labelled = family is None or family.labelled
-    label = recipe.label or ([_label_column(sample, recipe, split, decisions)] if labelled else [])
+    label = recipe.label or (_transcripts(sample, recipe, split, task, decisions) if labelled else [])
+    label = label or ([_label_column(sample, recipe, split, decisions)] if labelled else [])
     if recipe.label:
         decisions.append(Decision("label", ", ".join(label), "as given", "--label"))
     elif not labelled:
@@ -153,7 +157,11 @@ def infer(table: Table, recipe: DataRecipe, task: str | None) -> Columns:
         recipe = dataclasses.replace(recipe, modality=family.needs[0])
     useless = _useless(table, sample, {name for name in table.columns if name not in {*(recipe.inputs or []), *label}})
     kinds, modality = _inputs(sample, recipe, {*label, split, recipe.group, recipe.time}, useless, decisions)
-    if task is None:
+    if task is None and _said(sample, kinds, label, recipe):
+        why = f"column '{label[0]}' holds what is said in the sounds (a checkpoint of Whisper: --task transcription)"
+        task = "ctc"
+        decisions.append(Decision("task", task, why, "--task"))
+    elif task is None:
         task, why = task_of(table, label)
         decisions.append(Decision("task", task, why, "--task"))
     else:
@@ -176,6 +184,30 @@ def _split_column(sample: dict[str, list[Value]], recipe: DataRecipe, decisions:
                 decisions.append(Decision("split", f"column '{column}'", f"it holds {', '.join(sorted(values))}", "--split 0.8,0.1,0.1"))
                 return column
     return None
+
+
+def _transcripts(
+    sample: dict[str, list[Value]], recipe: DataRecipe, split: str | None, task: str | None, decisions: list[Decision]
+) -> list[str] | None:
+    """The column of transcripts of a table with sounds, where no column is called a label."""
+    free = [name for name in sample if name not in {split, recipe.group, recipe.time, *(recipe.inputs or [])}]
+    if task in ("classification", "multilabel", "regression") or any(name.lower() in LABEL_NAMES for name in free):
+        return None
+    if not any(kind_of(values) == "audio" for values in sample.values()):
+        return None
+    for wanted in TRANSCRIPTS:
+        for name in free:
+            if name.lower() == wanted and kind_of(sample[name]) == "text":
+                decisions.append(Decision("label", name, "the table holds sounds, and its name says that it is what they say", "--label"))
+                return [name]
+    return None
+
+
+def _said(sample: dict[str, list[Value]], kinds: dict[str, str], label: list[str], recipe: DataRecipe) -> bool:
+    """Whether the label is what is said in the only input, a sound."""
+    if len(label) != 1 or list(kinds.values()) != ["audio"] or kind_of(sample[label[0]]) != "text":
+        return False
+    return label[0].lower() in TRANSCRIPTS or (recipe.label is not None and sum(" " in str(value or "") for value in sample[label[0]]) > 0)
 
 
 def _label_column(sample: dict[str, list[Value]], recipe: DataRecipe, split: str | None, decisions: list[Decision]) -> str:

@@ -72,6 +72,11 @@ def resolve(recipe: Recipe, columns: Columns) -> Parts:
     found.append(Decision("adapter", adapter_name, why, "--adapter"))
     adapter: Adapter = registry.create("adapters", adapter_name, recipe.adapter.options)
     _fitting(adapter_name, adapter, traits, source)
+    if adapter.penalties() is not None and task.reads != "pooled":
+        raise AdapterError(
+            f"adapter '{adapter_name}' fits a head on pooled features in one go, and task '{task.name}' reads the {task.reads}; use "
+            "--adapter head, which trains it step by step"
+        )
     for name in recipe.proof.compare or []:
         _fitting(name, registry.create("adapters", name, {}), traits, source)
     defaults = adapter.defaults(traits)
