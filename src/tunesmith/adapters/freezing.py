@@ -26,8 +26,13 @@ ALONE = "fits the head alone, and this backbone holds new modules that must be t
 FREED = "_blocks_freed"
 """Where a model keeps how many of its blocks gradual unfreezing has freed."""
 
+LEAST_STEPS = 300
+"""Steps that a small network needs from random weights to make anything of some dozen rows (UCR archive: GunPoint, BasicMotions)."""
+
 
 def _own_rate(traits: set[str]) -> float:
+    if "untrained" in traits:  # nothing pretrained that a large step could destroy
+        return 1e-3 if "transformer" in traits else 2e-3
     return 1e-4 if "transformer" in traits else 5e-4
 
 
@@ -42,7 +47,7 @@ class Full(Freezing):
         return None
 
     def defaults(self, traits: set[str]) -> Defaults:
-        return Defaults(lr=_own_rate(traits))
+        return Defaults(lr=_own_rate(traits), steps=LEAST_STEPS if "untrained" in traits else 0)
 
     def apply(self, model: Model, seed: int) -> None:
         only(model, [model.network])

@@ -41,10 +41,14 @@ class Learned:
     Attributes:
         knots: of each number, ascending, at least two: where its bins begin and end.
         words: of each category, its vocabulary, the most frequent first.
+        middles: of each number its median; None where most rows miss it.
+        modes: of each category the most frequent one; None where most rows miss it.
     """
 
     knots: tuple[tuple[float, ...], ...]
     words: tuple[tuple[str, ...], ...]
+    middles: tuple[float | None, ...] = ()
+    modes: tuple[str | None, ...] = ()
 
 
 def learn(rows: Iterator[tuple[Sequence[float], Sequence[str | None]]], bins: int, rare: int, most: int, seed: int) -> Learned:
@@ -60,13 +64,18 @@ def learn(rows: Iterator[tuple[Sequence[float], Sequence[str | None]]], bins: in
     random = Random(seed)
     kept: list[Sequence[float]] = []
     counts: list[Counter[str]] = []
+    missed: list[int] = []
+    count = 0
     for number, (values, texts) in enumerate(rows):
-        counts = counts or [Counter() for _ in texts]
+        count += 1
+        if not number:
+            counts, missed = [Counter() for _ in texts], [0] * len(texts)
         if len(kept) < MOST_ROWS:
             kept.append(values)
-        elif (place := random.randrange(number + 1)) < MOST_ROWS:
-            kept[place] = values
-        for counter, text in zip(counts, texts, strict=True):
+        elif (drawn := random.randrange(number + 1)) < MOST_ROWS:
+            kept[drawn] = values
+        for place, (counter, text) in enumerate(zip(counts, texts, strict=True)):
+            missed[place] += text is None
             if text is not None:
                 counter[text] += 1
                 if len(counter) > MOST_COUNTED:
@@ -76,7 +85,14 @@ def learn(rows: Iterator[tuple[Sequence[float], Sequence[str | None]]], bins: in
     knots = tuple(knots_of(table[:, i], bins) for i in range(table.shape[1]))
     # of equals the first in sorted order, so that the order of the rows decides nothing
     ranked = [sorted(counter.items(), key=lambda item: (-item[1], item[0])) for counter in counts]
-    return Learned(knots, tuple(tuple(word for word, count in items[:most] if count >= rare) for items in ranked))
+    words = tuple(tuple(word for word, times in items[:most] if times >= rare) for items in ranked)
+    modes = tuple(items[0][0] if items and 2 * gone <= count else None for items, gone in zip(ranked, missed, strict=True))
+    return Learned(knots, words, tuple(_middle(table[:, i]) for i in range(table.shape[1])), modes)
+
+
+def _middle(values: npt.NDArray[np.float64]) -> float | None:
+    there = values[~np.isnan(values)]
+    return float(np.quantile(there, 0.5, method="nearest")) if 2 * len(there) >= len(values) and len(there) else None
 
 
 def knots_of(values: npt.NDArray[np.float64], bins: int) -> tuple[float, ...]:

@@ -25,6 +25,8 @@ class Tokenizer(nn.Module):
         width: of a vector.
     """
 
+    starts: torch.Tensor
+
     def __init__(self, numbers: int, channels: int, codes: tuple[int, ...], special: int, width: int) -> None:
         super().__init__()
         bound = width**-0.5

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 from tunesmith.backbones import _checkpoints
 from tunesmith.backbones._cells import GONE, OTHER, SPECIAL, Learned, Scale, learn
 from tunesmith.core.cells import DATE_PARTS, date_parts, is_missing, moment_in, number_in
-from tunesmith.core.contracts import Backbone, Batch, Encoded, Features, InputSpec, Row
+from tunesmith.core.contracts import Backbone, Batch, Cells, Encoded, Features, InputSpec, Row
 from tunesmith.core.errors import BackboneError, DataError, RowError
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class Tabular(Backbone):
     kinds: tuple[str, ...] = field(default=("number",), metadata={"help": "what each of them holds: number, category or date"})
     knots: tuple[tuple[float, ...], ...] = field(default=(), metadata={"help": "ends of the bins of each number; learned"})
     words: tuple[tuple[str, ...], ...] = field(default=(), metadata={"help": "vocabulary of each category; learned"})
+    usual: tuple[str | None, ...] = field(default=(), metadata={"help": "a typical cell of each column: median, most frequent; learned"})
     bins: int = field(default=16, metadata={"help": "bins of a number, by quantiles of the training rows"})
     rare: int = field(default=3, metadata={"help": "training rows below which a category is read as 'other'"})
     most: int = field(default=1000, metadata={"help": "categories of a column that are told apart; rarer ones are read as 'other'"})
@@ -87,7 +88,13 @@ class Tabular(Backbone):
         if self._stored is not None:
             return self._of(self._stored)
         found = learn((self._parted(row) for row in rows()), self.bins, self.rare, self.most, seed)
-        return dataclasses.replace(self, knots=found.knots, words=found.words)
+        numbers, categories = self._names
+        middles, modes = dict(zip(numbers, found.middles, strict=True)), dict(zip(categories, found.modes, strict=True))
+        usual = [
+            modes[column] if kind == "category" else _cell(middles[column, None if kind == "number" else DATE_PARTS[0]], kind)
+            for column, kind in zip(self.columns, self.kinds, strict=True)
+        ]
+        return dataclasses.replace(self, knots=found.knots, words=found.words, usual=tuple(usual))
 
     @functools.cached_property
     def _stored(self) -> dict[str, Any] | None:
@@ -124,7 +131,9 @@ class Tabular(Backbone):
         base = dataclasses.replace(self, kinds=kinds, **{name: stored[name] for name in SHAPE})
         numbers, categories = base._places(stored)
         knots = tuple(tuple(stored["knots"][place]) for place in numbers)
-        return dataclasses.replace(base, knots=knots, words=tuple(tuple(stored["words"][place]) for place in categories))
+        words = tuple(tuple(stored["words"][place]) for place in categories)
+        cells = dict(zip(stored["columns"], stored["usual"], strict=True))
+        return dataclasses.replace(base, knots=knots, words=words, usual=tuple(cells[column] for column in self.columns))
 
     def _places(self, stored: Mapping[str, Any]) -> tuple[list[int], list[int]]:
         """Where the numbers and the categories of these columns stand among those of a folder."""
@@ -210,6 +219,21 @@ class Tabular(Backbone):
                     told.append(f"{column}: a number outside of training ({knots[0]:g} to {knots[-1]:g}), read as the nearest in it")
         return told
 
+    def cells(self) -> Cells:
+        numbers, categories = self._names
+        place = {column: number for number, column in enumerate(self.columns)}
+        return Cells(
+            self.columns,
+            tuple(place[column] for column, _ in numbers),
+            tuple(map(int, self.scale.counts)),
+            tuple(place[column] for column in categories),
+            tuple(SPECIAL + len(words) for words in self.learned.words),
+        )
+
+    def typical(self) -> Row | None:
+        cells = self._whole.usual
+        return dict(zip(self.columns, cells, strict=True)) if cells else None
+
     def encode(self, row: Row, rng: Random | None = None) -> Encoded:
         numbers, texts = self._parted(row)
         codes = [GONE if text is None else known.get(text, OTHER) for known, text in zip(self._codes, texts, strict=True)]
@@ -227,7 +251,7 @@ class Tabular(Backbone):
     def sizes(self, rows: Sequence[Row]) -> npt.NDArray[np.int64]:
         import numpy as np
 
-        return np.full(len(rows), 1 + sum(map(len, self._names)), np.int64)
+        return np.full(len(rows), 1 + len(self._names[0]) + len(self._names[1]), np.int64)
 
     def input_spec(self) -> list[InputSpec]:
         return [InputSpec(column, kind, HINTS[kind]) for column, kind in zip(self.columns, self.kinds, strict=True)]
@@ -332,6 +356,13 @@ def _names(columns: Sequence[str], kinds: Sequence[str]) -> tuple[list[tuple[str
         if kind != "category":
             numbers.extend([(column, None)] if kind == "number" else [(column, part) for part in DATE_PARTS])
     return numbers, [column for column, kind in zip(columns, kinds, strict=True) if kind == "category"]
+
+
+def _cell(value: float | None, kind: str) -> str | None:
+    """A number or a day as a cell holds it."""
+    if value is None:
+        return None
+    return _day(value) if kind == "date" else f"{value:.15g}"
 
 
 def _day(days: float) -> str:

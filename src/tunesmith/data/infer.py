@@ -6,6 +6,7 @@ that two readings fit equally well is refused with a question instead.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import itertools
 import re
@@ -17,6 +18,7 @@ from tunesmith.core import registry
 from tunesmith.core.cells import is_missing, is_number, split_labels
 from tunesmith.core.errors import DataError, UnknownNameError, UsageError
 from tunesmith.core.kinds import ENDINGS, MODALITY, SHOWN, bytes_kind, modality_of
+from tunesmith.core.series import MOMENTS, steps_of
 from tunesmith.data.columns import Column, chosen, described
 from tunesmith.data.sources import SPLITS
 from tunesmith.data.table import Table
@@ -30,7 +32,14 @@ FEW_ROWS, MOSTLY = 50, 0.98
 PARTS = 1 << 16
 """Labels of lists that are counted at most."""
 
+TRANSCRIPTS = ("transcript", "transcription", "text", "sentence", "words", "utterance", "normalized_text")
+"""What a column of texts beside a column of sounds is called where it holds what is said in them."""
+
 LABEL_NAMES = ("label", "labels", "target", "class", "category", "intent", "sentiment", "y", "tags", "diagnosis", "topic", "outcome")
+
+
+HEADER = ("id", "description")
+"""Columns beside DNA that say whose it is: no inputs unless they are named."""
 
 
 @dataclass(frozen=True)
@@ -136,12 +145,23 @@ def infer(table: Table, recipe: DataRecipe, task: str | None) -> Columns:
     sample = {name: table.sample(name, SAMPLE) for name in table.columns}
     decisions: list[Decision] = []
     split = _split_column(sample, recipe, decisions)
-    label = recipe.label or [_label_column(sample, recipe, split, decisions)]
+    family = registry.find("tasks", task).load() if task is not None else None
+    labelled = family is None or family.labelled
+    label = recipe.label or (_transcripts(sample, recipe, split, task, decisions) if labelled else [])
+    label = label or ([_label_column(sample, recipe, split, decisions)] if labelled else [])
     if recipe.label:
         decisions.append(Decision("label", ", ".join(label), "as given", "--label"))
+    elif not labelled:
+        decisions.append(Decision("label", "none", f"task '{task}' makes it of the inputs", "--label"))
+    if family is not None and family.needs and recipe.modality is None:
+        recipe = dataclasses.replace(recipe, modality=family.needs[0])
     useless = _useless(table, sample, {name for name in table.columns if name not in {*(recipe.inputs or []), *label}})
     kinds, modality = _inputs(sample, recipe, {*label, split, recipe.group, recipe.time}, useless, decisions)
-    if task is None:
+    if task is None and _said(sample, kinds, label, recipe):
+        why = f"column '{label[0]}' holds what is said in the sounds (a checkpoint of Whisper: --task transcription)"
+        task = "ctc"
+        decisions.append(Decision("task", task, why, "--task"))
+    elif task is None:
         task, why = task_of(table, label)
         decisions.append(Decision("task", task, why, "--task"))
     else:
@@ -164,6 +184,30 @@ def _split_column(sample: dict[str, list[Value]], recipe: DataRecipe, decisions:
                 decisions.append(Decision("split", f"column '{column}'", f"it holds {', '.join(sorted(values))}", "--split 0.8,0.1,0.1"))
                 return column
     return None
+
+
+def _transcripts(
+    sample: dict[str, list[Value]], recipe: DataRecipe, split: str | None, task: str | None, decisions: list[Decision]
+) -> list[str] | None:
+    """The column of transcripts of a table with sounds, where no column is called a label."""
+    free = [name for name in sample if name not in {split, recipe.group, recipe.time, *(recipe.inputs or [])}]
+    if task in ("classification", "multilabel", "regression") or any(name.lower() in LABEL_NAMES for name in free):
+        return None
+    if not any(kind_of(values) == "audio" for values in sample.values()):
+        return None
+    for wanted in TRANSCRIPTS:
+        for name in free:
+            if name.lower() == wanted and kind_of(sample[name]) == "text":
+                decisions.append(Decision("label", name, "the table holds sounds, and its name says that it is what they say", "--label"))
+                return [name]
+    return None
+
+
+def _said(sample: dict[str, list[Value]], kinds: dict[str, str], label: list[str], recipe: DataRecipe) -> bool:
+    """Whether the label is what is said in the only input, a sound."""
+    if len(label) != 1 or list(kinds.values()) != ["audio"] or kind_of(sample[label[0]]) != "text":
+        return False
+    return label[0].lower() in TRANSCRIPTS or (recipe.label is not None and sum(" " in str(value or "") for value in sample[label[0]]) > 0)
 
 
 def _label_column(sample: dict[str, list[Value]], recipe: DataRecipe, split: str | None, decisions: list[Decision]) -> str:
@@ -229,12 +273,15 @@ def _inputs(
     """Inputs with their kinds, and the modality they make together."""
     kinds = {name: kind_of(values) for name, values in sample.items()} | _overruled(recipe, sample)
     reads = registry.find("backbones", recipe.modality).load().reads if recipe.modality else ()
+    steps: list[str] = []
     if recipe.inputs:
         inputs = list(recipe.inputs)
         decisions.append(Decision("inputs", ", ".join(inputs), "as given", "--inputs"))
     else:
         free = [name for name in sample if name not in taken]
-        inputs = _chosen({name: kinds[name] for name in free if name not in useless}, reads)
+        usable = {name: kinds[name] for name in free if name not in useless}
+        steps = _steps({name: kinds[name] for name in free}, recipe.modality, reads)
+        inputs = steps or _chosen(usable, reads)
         if not inputs and useless:
             useless = {}
             inputs = _chosen({name: kinds[name] for name in free}, reads)
@@ -242,14 +289,19 @@ def _inputs(
             told = ", ".join(f"{name} ({kinds[name]})" for name in sample)
             raise DataError(f"no input column was found. Columns: {told}. Name the input with --inputs COLUMN")
         unused = [f"{name} ({useless.get(name, kinds[name])})" for name in free if name not in inputs]
-        why = _held({name: SHOWN[kinds[name]] + _gaps(sample[name], kinds[name]) for name in inputs})
-        decisions.append(Decision("inputs", ", ".join(inputs), why + (f"; not used: {', '.join(unused)}" if unused else ""), "--inputs"))
+        why = _held({name: SHOWN[kinds[name]] + _gaps(sample[name], kinds[name]) for name in inputs if not steps})
+        why = f"{len(steps)} columns of numbers that are numbered: the steps of one series" if steps else why
+        shown = f"{steps[0]} to {steps[-1]}" if steps else ", ".join(inputs)
+        decisions.append(Decision("inputs", shown, why + (f"; not used: {', '.join(unused)}" if unused else ""), "--inputs"))
     found = {name: kinds[name] if kinds[name] in MODALITY else "text" for name in inputs}
     if reads:  # what it does not read it is given as its own kind: a text backbone reads numbers as they are written
-        found = {name: kind if kind in reads else reads[0] for name, kind in found.items()}
+        written = "number" if "number" in reads else reads[0]
+        found = {name: kind if kind in reads else written if kinds[name] == "empty" else reads[0] for name, kind in found.items()}
     elif not recipe.modality and list(found.values()) == ["category"]:
         found = dict.fromkeys(found, "text")
-    modality = recipe.modality or modality_of(found.values())
+    if steps:
+        found = dict.fromkeys(steps, "number")
+    modality = recipe.modality or ("series" if steps else modality_of(found.values()))
     decisions.append(Decision("modality", modality, "as given" if recipe.modality else "from the inputs", "--modality"))
     return found, modality
 
@@ -288,11 +340,24 @@ def _overruled(recipe: DataRecipe, columns: Iterable[str]) -> dict[str, str]:
     return found
 
 
+def _steps(kinds: dict[str, str], modality: str | None, reads: tuple[str, ...]) -> list[str]:
+    """Columns that are the steps of one series, by their names, where nothing else can be read; all numbers where a series is asked for."""
+    if modality not in (None, "series") or any(MODALITY.get(kind, "tabular") != "tabular" for kind in kinds.values()):
+        return []
+    numbers = [name for name, kind in kinds.items() if kind in ("number", "empty")]
+    return steps_of(numbers, MOMENTS) or (numbers if modality == "series" and "number" in reads else [])
+
+
 def _chosen(kinds: dict[str, str], reads: tuple[str, ...]) -> list[str]:
     """Inputs among free columns: what the wanted backbone reads, else what can be read."""
     if reads:
         found = [name for name, kind in kinds.items() if kind in reads]
-        return found or [name for name, kind in kinds.items() if kind == "category" and "text" in reads]
+        own = [name for name in found if kinds[name] == reads[0]]  # series before numbers
+        return (own if reads[0] == "series" and own else found) or [
+            name for name, kind in kinds.items() if kind == "category" and "text" in reads
+        ]
+    if "dna" in kinds.values():  # a FASTA header names a record
+        kinds = {name: kind for name, kind in kinds.items() if name not in HEADER}
     return chosen(kinds)
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tunesmith.core.contracts import Prediction
 from tunesmith.core.errors import DataError, OutputError, UsageError
 from tunesmith.core.files import atomic, to_json
 from tunesmith.data.bad_rows import BadRows
@@ -20,17 +21,22 @@ from tunesmith.launch.inference import Predictor, Runtime
 ENDINGS = (".parquet", ".csv", ".jsonl")
 
 
-def predict(bundle: str, inputs: list[str], texts: list[str], out: str | None, as_json: bool, runtime: Runtime = "auto") -> int:
+def predict(
+    bundle: str, inputs: list[str], texts: list[str], out: str | None, as_json: bool, runtime: Runtime = "auto", reasons: int = 0
+) -> int:
     """Predict files and texts.
 
     Args:
         bundle: folder of the bundle.
-        inputs: tables, pictures, folders of pictures.
+        inputs: tables, pictures, sounds, folders of these.
         texts: texts given on the command line.
         out: file to write, or None for standard output.
         as_json: one JSON object a line on standard output.
         runtime: what predicts.
+        reasons: how many columns are named that speak most for a prediction.
     """
+    if reasons < 0:
+        raise UsageError(f"--reasons {reasons}: a number of columns from 0 on")
     if out and Path(out).suffix not in ENDINGS:
         raise UsageError(f"--out {out}: the name must end in {', '.join(ENDINGS)}")
     if out and Path(out).exists():
@@ -40,10 +46,11 @@ def predict(bundle: str, inputs: list[str], texts: list[str], out: str | None, a
     sources: list[Any] = [[Path(name) for name in inputs]] if inputs else []
     if texts:
         if "text" not in predictor.bundle.backbone.traits():
-            raise UsageError("--text was given, but this bundle reads pictures; give their files")
+            raise UsageError("--text was given, but this bundle reads no texts; give files")
         sources.append([{predictor.bundle.backbone.columns[0]: text} for text in texts])
-    records = (_record(place, prediction) for source in sources for place, _, prediction in predictor.stream(source, bad))
-    count = _write(records, Path(out)) if out else _print(records, as_json)
+    records = (_record(place, prediction) for source in sources for place, _, prediction in predictor.stream(source, bad, reasons=reasons))
+    flat = _flattened(records, reasons, Path(out).suffix) if out else records
+    count = _write(flat, Path(out), predictor.bundle.task.example()) if out else _print(records, as_json)
     if bad.total:
         console.say(f"warning: {bad.summary()}")
         for item in bad.named[1:20]:
@@ -66,6 +73,25 @@ def _record(place: tuple[str, str], prediction: dict[str, Any]) -> dict[str, Any
     return {"file": place[0], "where": place[1], **prediction}
 
 
+def _flattened(records: Iterable[dict[str, Any]], reasons: int, ending: str) -> Iterator[dict[str, Any]]:
+    """Records with columns of their own for each reason, where a table is written; .jsonl keeps the list."""
+    for record in records:
+        found = record.get("reasons")
+        if found is None or ending == ".jsonl":
+            yield record
+            continue
+        flat = {key: value for key, value in record.items() if key != "reasons"}
+        for place in range(reasons):
+            item = found[place] if place < len(found) else {"column": "", "value": "", "effect": 0.0}
+            value = "" if item["value"] is None else str(item["value"])
+            flat |= {
+                f"reason_{place + 1}": item["column"],
+                f"reason_{place + 1}_value": value,
+                f"reason_{place + 1}_effect": item["effect"],
+            }
+        yield flat
+
+
 def _print(records: Iterator[dict[str, Any]], as_json: bool) -> int:
     count = 0
     for record in records:
@@ -74,17 +100,20 @@ def _print(records: Iterator[dict[str, Any]], as_json: bool) -> int:
             print(json.dumps(record, ensure_ascii=False))
             continue
         probabilities = record.pop("probabilities", None)
+        reasons = record.pop("reasons", None)
         best = sorted(probabilities.items(), key=lambda item: -item[1])[:3] if probabilities else []
-        main = [str(v) if not isinstance(v, float) else f"{v:.4g}" for k, v in record.items() if k not in ("file", "where", "probability")]
-        print(
-            f"{record['file']}, {record['where']}: {' '.join(main)}" + (f"  ({', '.join(f'{k} {p:.1%}' for k, p in best)})" if best else "")
-        )
+        hidden = ("file", "where", "probability", "words")
+        main = [str(v) if not isinstance(v, float) else f"{v:.4g}" for k, v in record.items() if k not in hidden]
+        shown = f"  ({', '.join(f'{k} {p:.1%}' for k, p in best)})" if best else ""
+        if reasons:
+            shown += "  because of " + ", ".join(f"{item['column']} = {item['value']} ({item['effect']:+.3g})" for item in reasons)
+        print(f"{record['file']}, {record['where']}: {' '.join(main)}{shown}")
     return count
 
 
-def _write(records: Iterable[dict[str, Any]], path: Path) -> int:
+def _write(records: Iterable[dict[str, Any]], path: Path, like: Prediction | None) -> int:
     count = 0
-    with _sink(path) as put:
+    with _sink(path, like) as put:
         for record in records:
             put(record)
             count += 1
@@ -92,12 +121,12 @@ def _write(records: Iterable[dict[str, Any]], path: Path) -> int:
 
 
 @contextmanager
-def _sink(path: Path) -> Iterator[Any]:
+def _sink(path: Path, like: Prediction | None) -> Iterator[Any]:
     """A function that writes one record into a file that appears when it is complete."""
     if path.suffix == ".parquet":
         from tunesmith.evaluate.streaming import PredictionFile
 
-        with PredictionFile(path) as file:
+        with PredictionFile(path, like=like) as file:
             yield file.write
         return
     with atomic(path) as part, part.open("w", encoding="utf-8", newline="") as handle:

@@ -24,6 +24,9 @@ NAMES = {
     "r2": "R²",
     "rmse_log": "RMSE of logarithms",
     "r2_log": "R² of logarithms",
+    "wer": "WER",
+    "cer": "CER",
+    "row_wer": "WER by row",
 }
 
 
@@ -170,7 +173,7 @@ def said(value: Any) -> str:
     """
     if isinstance(value, Mapping):
         prediction: Prediction = dict(value)
-        value = next((prediction[key] for key in ("label", "labels", "value") if key in prediction), prediction)
+        value = next((prediction[key] for key in ("label", "labels", "value", "text") if key in prediction), prediction)
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "none"
     return number(value)

@@ -134,6 +134,9 @@ class Regression(Task):
         low, high = around(values, self.margin, self.scale == "log")
         return [{"value": v, "interval": [one, other]} for v, one, other in zip(values.tolist(), low.tolist(), high.tolist(), strict=True)]
 
+    def score_of(self, outputs: Floats, prediction: Prediction) -> npt.NDArray[np.float64]:
+        return self._values(outputs)
+
     def outputs(self, said: Floats) -> Floats:
         return ((self.taught(said) - self.mean) / self.spread).astype("float32")
 
