@@ -184,6 +184,22 @@ class Fusion(Backbone):
             found[modality] = (*found.get(modality, ()), column)
         return found
 
+    def parts_of(self, network: nn.Module) -> dict[str, tuple[Backbone, nn.Module]]:
+        return {key: (member.backbone, getattr(network, member.network)) for key, member in self.members.items()}
+
+    def with_parts(self, parts: Mapping[str, Backbone]) -> Fusion:
+        members = {key: dataclasses.replace(member, backbone=parts.get(key, member.backbone)) for key, member in self.members.items()}
+        return self._sharing(members)
+
+    def as_it_came(self) -> Fusion:
+        return self._sharing(self.members, how="concatenate")
+
+    def _sharing(self, members: dict[str, Member], **changes: Any) -> Fusion:
+        """A copy with these backbones, which may know more than their options tell."""
+        made = dataclasses.replace(self, **changes)
+        made.__dict__["members"] = members
+        return made
+
     def check(self, row: Row) -> str | None:
         there = self._there(row)
         remarks = [self.members[key].backbone.check(row) for key in there]
