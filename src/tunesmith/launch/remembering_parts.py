@@ -82,7 +82,13 @@ def _pays(parts: Parts, model: Model, processes: int) -> bool:
     """Whether several epochs would compute the same, and nothing remembers the whole anyway."""
     training = parts.recipe.training
     whole = model.frozen_blocks() is None and (not training.augment or bool(training.views))
-    return training.feature_cache == "auto" and (training.epochs or 1) > 1 and processes == 1 and parts.adapter.penalties() is None and not whole
+    return (
+        training.feature_cache == "auto"
+        and (training.epochs or 1) > 1
+        and processes == 1
+        and parts.adapter.penalties() is None
+        and not whole
+    )
 
 
 def _frozen(model: Model) -> list[str]:
