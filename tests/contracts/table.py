@@ -53,8 +53,8 @@ TINY = {
     "resnet": Tiny("image", {"image", "convolution"}, lambda root: _image(root, "resnet")),
     "timm_resnet": Tiny("image", {"image", "convolution"}, lambda root: _image(root, "timm_resnet")),
     "dna": Tiny("dna", {"dna", "convolution", "linear", "layer_norm"}, lambda root: {"source": str(root / "dna")}),
-    "sounds": Tiny("audio", {"audio", "convolution", "linear", "layer_norm"}, lambda root: _image(root, "sounds")),
-    "wav2vec2": Tiny("audio", {"audio", "transformer", "linear", "layer_norm"}, lambda root: _image(root, "wav2vec2")),
+    "sounds": Tiny("audio", {"audio", "convolution", "linear", "layer_norm"}, lambda root: _image(root, "sounds"), TOKENS),
+    "wav2vec2": Tiny("audio", {"audio", "transformer", "linear", "layer_norm"}, lambda root: _image(root, "wav2vec2"), TOKENS),
     "series": Tiny("series", {"series", "convolution"}, lambda root: {"source": str(series_checkpoints.small(root)), "channels": 2}),
     "patchtst": Tiny("series", {"series", "transformer"}, lambda root: {"source": str(series_checkpoints.patchtst(root)), "channels": 2}),
     "tabular": Tiny("tabular", {"tabular", "transformer"}, lambda root: _tabular(root)),
@@ -84,8 +84,8 @@ WRITERS = {
 
 VARIANTS: dict[str, list[dict[str, Any]]] = {
     "classification": [{}, {"class_weights": "balanced", "label_smoothing": 0.1, "hidden": 8}],
-    "regression": [{}, {"loss_name": "huber"}],
     "transcription": [{"longest": 8}],
+    "regression": [{}, {"loss_name": "huber"}, {"scale": "log"}],
 }
 """Settings of a task that change its loss; one plain variant where nothing is said."""
 
