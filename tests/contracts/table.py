@@ -17,17 +17,19 @@ import torch
 from tests.backbones import series_checkpoints
 
 from tunesmith.core import registry
+from tunesmith.core.arrays import Outputs
 from tunesmith.core.contracts import Adapter, Backbone, Batch, Task
 from tunesmith.core.model import Model
 
 
 @dataclass(frozen=True)
 class Tiny:
-    """A tiny backbone: its registered name, its traits, and its fields given the folder of the fixture `checkpoints`."""
+    """A tiny backbone: its registered name, traits, fields given the folder of the fixture `checkpoints`, and what tasks can read of it."""
 
     modality: str
     traits: set[str]
     options: Callable[[Path], dict[str, Any]]
+    gives: tuple[str, ...] = ("pooled",)
 
 
 def _text(root: Path, name: str) -> dict[str, Any]:
@@ -43,28 +45,47 @@ def _tabular(root: Path) -> dict[str, Any]:
     return {"source": str(root / "tabular"), "columns": list(columns), "kinds": list(columns.values())}
 
 
+TOKENS = ("pooled", "tokens")
 TINY = {
-    "bert": Tiny("text", {"text", "transformer"}, lambda root: _text(root, "bert")),
-    "gpt2": Tiny("text", {"text", "transformer", "decoder", "transposed"}, lambda root: _text(root, "gpt2")),
-    "vit": Tiny("image", {"image", "transformer", "linear", "layer_norm"}, lambda root: _image(root, "vit")),
+    "bert": Tiny("text", {"text", "transformer"}, lambda root: _text(root, "bert"), TOKENS),
+    "gpt2": Tiny("text", {"text", "transformer", "decoder", "transposed"}, lambda root: _text(root, "gpt2"), TOKENS),
+    "vit": Tiny("image", {"image", "transformer", "linear", "layer_norm"}, lambda root: _image(root, "vit"), TOKENS),
     "resnet": Tiny("image", {"image", "convolution"}, lambda root: _image(root, "resnet")),
     "timm_resnet": Tiny("image", {"image", "convolution"}, lambda root: _image(root, "timm_resnet")),
-    "dna": Tiny("dna", {"dna", "transformer", "linear", "layer_norm"}, lambda root: {"source": str(root / "dna")}),
-    "sounds": Tiny("audio", {"audio", "convolution", "linear", "layer_norm"}, lambda root: _image(root, "sounds")),
-    "wav2vec2": Tiny("audio", {"audio", "transformer", "linear", "layer_norm"}, lambda root: _image(root, "wav2vec2")),
+    "dna": Tiny("dna", {"dna", "convolution", "linear", "layer_norm"}, lambda root: {"source": str(root / "dna")}),
+    "sounds": Tiny("audio", {"audio", "convolution", "linear", "layer_norm"}, lambda root: _image(root, "sounds"), TOKENS),
+    "wav2vec2": Tiny("audio", {"audio", "transformer", "linear", "layer_norm"}, lambda root: _image(root, "wav2vec2"), TOKENS),
     "series": Tiny("series", {"series", "convolution"}, lambda root: {"source": str(series_checkpoints.small(root)), "channels": 2}),
     "patchtst": Tiny("series", {"series", "transformer"}, lambda root: {"source": str(series_checkpoints.patchtst(root)), "channels": 2}),
     "tabular": Tiny("tabular", {"tabular", "transformer"}, lambda root: _tabular(root)),
     "fusion": Tiny(
         "fusion",
         {"fusion", "transformer", "linear", "layer_norm"},
-        lambda root: {"text": _text(root, "bert"), "image": _image(root, "vit")},
+        lambda root: {"parts": {"text": _text(root, "bert"), "image": _image(root, "vit")}},
+    ),
+    "fusion_attention": Tiny(
+        "fusion",
+        {"fusion", "fresh", "transformer", "linear", "layer_norm"},
+        lambda root: {
+            "parts": {"text": _text(root, "bert"), "image": _image(root, "vit")},
+            "how": "attention",
+            "joint_width": 8,
+            "joint": str(root / "attention.safetensors"),
+        },
     ),
 }
 
+WRITERS = {
+    "whisper": Tiny(
+        "audio", {"audio", "transformer", "linear", "layer_norm"}, lambda root: _image(root, "whisper"), ("pooled", "tokens", "decoder")
+    )
+}
+"""Those with a decoder of their own, for the tasks that need one; the encoder by itself is tested with the others of its modality."""
+
 VARIANTS: dict[str, list[dict[str, Any]]] = {
     "classification": [{}, {"class_weights": "balanced", "label_smoothing": 0.1, "hidden": 8}],
-    "regression": [{}, {"loss_name": "huber"}],
+    "transcription": [{"longest": 8}],
+    "regression": [{}, {"loss_name": "huber"}, {"scale": "log"}],
 }
 """Settings of a task that change its loss; one plain variant where nothing is said."""
 
@@ -72,6 +93,18 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
 def tasks() -> list[tuple[str, dict[str, Any]]]:
     """Every registered task in its variants."""
     return [(name, options) for name in registry.entries("tasks") for options in VARIANTS.get(name, [{}])]
+
+
+def pairs(suiting: bool) -> list[tuple[str, str, dict[str, Any]]]:
+    """(tiny backbone, task, its options) where the backbone gives what the task reads, or where it does not."""
+    every = {**TINY, **WRITERS}
+    found = [(tiny, name, options) for tiny in every for name, options in tasks() if (_reads(name) in every[tiny].gives) == suiting]
+    return [pair for pair in found if pair[0] in TINY or _reads(pair[1]) == "decoder"]
+
+
+def _reads(task: str) -> str:
+    reads: str = registry.find("tasks", task).load().reads
+    return reads
 
 
 def adapters(fitting: bool) -> list[tuple[str, str]]:
@@ -88,7 +121,8 @@ def adapter(name: str, **options: Any) -> Adapter:
 
 def backbone(checkpoints: Path, tiny: str, **options: Any) -> Backbone:
     """A tiny backbone."""
-    made: Backbone = registry.create("backbones", TINY[tiny].modality, {**TINY[tiny].options(checkpoints), **options})
+    found = {**TINY, **WRITERS}[tiny]
+    made: Backbone = registry.create("backbones", found.modality, {**found.options(checkpoints), **options})
     return made
 
 
@@ -112,13 +146,21 @@ class Case:
         """The model's outputs for all rows, in evaluation."""
         self.model.eval()
         with torch.no_grad():
-            return self.model(self.batch())
+            found: torch.Tensor = self.model({"inputs": self.batch()["inputs"]})
+        return found
+
+    def predicted(self) -> Outputs:
+        """What the task predicts by, for all rows."""
+        self.model.eval()
+        with torch.no_grad():
+            return self.task.predict(self.model, {"inputs": self.batch()["inputs"]})
 
 
 def case(made: Backbone, name: str, options: dict[str, Any], rows: int = 12) -> Case:
     """Fit a task to synthetic rows and build its model."""
     torch.manual_seed(0)
-    task: Task = registry.create("tasks", name, options)
+    created: Task = registry.create("tasks", name, options)
+    task, made = created.meet(made)
     examples = task.synthetic(rows, 1, made.sample)
     Random(2).shuffle(examples)
     raws = [task.raw(row) for row in examples]

@@ -22,6 +22,7 @@ from torch import nn
 
 from tunesmith.backbones import _checkpoints
 from tunesmith.backbones._listener import Listener
+from tunesmith.core.contracts import Brought
 from tunesmith.core.errors import BackboneError, require
 
 if TYPE_CHECKING:
@@ -142,6 +143,30 @@ class Waves(_Hub):
         for kernel, stride in zip(self.config.conv_kernel, self.config.conv_stride, strict=True):
             samples = (samples - kernel) // stride + 1
         return samples
+
+    def brought(self) -> Brought | None:
+        vocabulary, weights = self.folder / "vocab.json", self.folder / "model.safetensors"
+        if not vocabulary.is_file() or not weights.is_file():
+            return None
+        from safetensors import safe_open
+
+        with safe_open(weights, "pt") as file:
+            if "lm_head.weight" not in file.keys():  # noqa: SIM118 (it is no mapping)
+                return None
+        places: dict[str, int] = json.loads(vocabulary.read_text(encoding="utf-8"))
+        if not all(isinstance(place, int) for place in places.values()):  # one alphabet for each of several languages
+            return None
+        path = self.folder / "tokenizer_config.json"
+        told = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        names = [""] * (1 + max(places.values()))
+        for name, place in places.items():
+            names[place] = " " if name == told.get("word_delimiter_token", "|") else name
+
+        def read() -> tuple[torch.Tensor, torch.Tensor]:
+            with safe_open(weights, "pt") as file:
+                return file.get_tensor("lm_head.weight").float(), file.get_tensor("lm_head.bias").float()
+
+        return Brought(tuple(names), int(self.config.pad_token_id or 0), read)
 
 
 class FirstLayer(nn.Module):

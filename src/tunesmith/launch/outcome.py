@@ -27,6 +27,7 @@ from tunesmith.data.ready import AnyRows
 from tunesmith.data.split import Rows, moment
 from tunesmith.evaluate import streaming
 from tunesmith.evaluate.chance import no_better
+from tunesmith.evaluate.transcripts import edits, row_wer
 from tunesmith.launch import features, training
 from tunesmith.launch.estimate import peak_memory
 from tunesmith.launch.evidence import Evidence
@@ -62,7 +63,7 @@ def predict_split(run: Run, model: Model, task: Task, was: Read, rows: AnyRows, 
     worst: list[tuple[float, int, Any, Prediction]] = []
     found: Outputs | None = None
     done = 0
-    with streaming.PredictionFile(run.predictions) as file:
+    with streaming.PredictionFile(run.predictions, like=task.example()) as file:
         for window, outputs in streaming.outputs(model, task.predict, _rows(rows, numbers)):
             if found is None:
                 found = _room(run, outputs, len(numbers))
@@ -96,9 +97,11 @@ def _room(run: Run, like: Outputs, rows: int) -> Outputs:
 
 
 def _badness(prediction: Prediction, target: Any) -> float:
-    """How sure a wrong prediction is, or how far a number is off; 0 where nothing is wrong."""
+    """How sure a wrong prediction is, how far a number is off, or the word error rate; 0 where nothing is wrong."""
     if "value" in prediction:
         return abs(float(prediction["value"]) - float(target))
+    if "text" in prediction:
+        return float(row_wer(edits([str(target)], [prediction["text"]]).words)[0])
     if "label" in prediction:
         return 0.0 if prediction["label"] == target else float(prediction.get("probability", 1.0))
     if "labels" not in prediction:

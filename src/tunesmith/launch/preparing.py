@@ -23,6 +23,9 @@ from tunesmith.launch import console, pictures, training
 from tunesmith.launch.resolve import Parts, resolve, with_epochs
 from tunesmith.recipe import Recipe
 
+FEW = 3
+"""Columns up to which the decisions alone say what each is."""
+
 
 @dataclass
 class Ready:
@@ -72,6 +75,8 @@ def prepared(recipe: Recipe, source: Any, run: Run) -> Ready:
     parts = resolve(recipe, columns)
     if recipe.proof.fairness and parts.task.answers != "classes":
         raise UsageError(f"--fairness compares which class groups are given; the task {parts.task.name} gives none: leave it out")
+    if len(columns.every) > FEW:
+        console.columns(columns.every)
     console.decisions([*was.decisions, *told, *columns.decisions, *parts.decisions])
     kept = pictures.kept(parts, was.table)
     divided = prepare.divide(was, columns.split, recipe.data, parts.task, parts.backbone, recipe.seed, kept)

@@ -64,7 +64,7 @@ def resolve(recipe: Recipe, columns: Columns) -> Parts:
     task: Task = registry.create("tasks", columns.task, {**recipe.task.options, "label": columns.label})
     named = recipe.backbone.name
     task, backbone = task.meet(backbone_of(recipe, columns))
-    source: str = named or str(getattr(backbone, "source", columns.modality))
+    source: str = named or str(getattr(backbone, "source", "") or columns.modality)
     found.append(Decision("backbone", source, "as given" if named else f"the default for {columns.modality}", "--backbone"))
     traits = backbone.traits()
     _serving(task, traits, source)
@@ -72,6 +72,11 @@ def resolve(recipe: Recipe, columns: Columns) -> Parts:
     found.append(Decision("adapter", adapter_name, why, "--adapter"))
     adapter: Adapter = registry.create("adapters", adapter_name, recipe.adapter.options)
     _fitting(adapter_name, adapter, traits, source)
+    if adapter.penalties() is not None and task.reads != "pooled":
+        raise AdapterError(
+            f"adapter '{adapter_name}' fits a head on pooled features in one go, and task '{task.name}' reads the {task.reads}; use "
+            "--adapter head, which trains it step by step"
+        )
     for name in recipe.proof.compare or []:
         _fitting(name, registry.create("adapters", name, {}), traits, source)
     defaults = adapter.defaults(traits)

@@ -18,6 +18,8 @@ PIPELINES = {
     ("text", "multilabel"): "text-classification",
     ("image", "classification"): "image-classification",
     ("image", "multilabel"): "image-classification",
+    ("audio", "ctc"): "automatic-speech-recognition",
+    ("audio", "transcription"): "automatic-speech-recognition",
     ("audio", "classification"): "audio-classification",
     ("audio", "multilabel"): "audio-classification",
 }
