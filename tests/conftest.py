@@ -38,7 +38,10 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import transformers
     from safetensors.torch import save_file
     from tests import tiny_sounds
+    from tests.backbones import dna_checkpoints
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    from tunesmith.backbones._joint import Attention
 
     torch.manual_seed(0)
     root = tmp_path_factory.mktemp("checkpoints")
@@ -116,10 +119,27 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "pretrained_cfg": {"input_size": [3, 32, 32], "mean": [0.5] * 3, "std": [0.5] * 3},
     }
     (folder / "config.json").write_text(json.dumps(cfg))
+    dna_checkpoints.save_all(root)
     tiny_sounds.small(root / "sounds")
     tiny_sounds.wav2vec2(root / "wav2vec2")
+    _table(root / "tabular")
+    save_file(Attention({"text": 32, "image:image": 32}, 8).state_dict(), root / "attention.safetensors")
     tiny_sounds.writer(root / "whisper")
     return root
+
+
+def _table(folder: Path) -> None:
+    """A tiny FT-Transformer that has learned the columns of a small table: two of categories, numbers and dates."""
+    from tunesmith.core import registry
+
+    kinds = {"age": "number", "job": "category", "since": "date", "town": "category"}
+    days = [f"20{10 + i % 12}-{1 + i % 12:02d}-{1 + i % 28:02d}" for i in range(60)]
+    rows = [{"age": str(20 + i), "job": f"job {i % 4}", "since": days[i], "town": f"town {i % 7}" if i % 5 else ""} for i in range(60)]
+    made = registry.create(
+        "backbones", "tabular", {"columns": list(kinds), "kinds": list(kinds.values()), "hidden": 32, "heads": 2, "bins": 4}
+    ).fit(lambda: iter(rows), 0)
+    network = made.open()
+    made.save(network, network.state_dict(), folder)
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from random import Random
 from typing import Any
 
 import torch
+from tests.backbones import series_checkpoints
 
 from tunesmith.core import registry
 from tunesmith.core.arrays import Outputs
@@ -39,6 +40,11 @@ def _image(root: Path, name: str) -> dict[str, Any]:
     return {"source": str(root / name)}
 
 
+def _tabular(root: Path) -> dict[str, Any]:
+    columns = {"age": "number", "job": "category", "since": "date", "town": "category"}
+    return {"source": str(root / "tabular"), "columns": list(columns), "kinds": list(columns.values())}
+
+
 TOKENS = ("pooled", "tokens")
 TINY = {
     "bert": Tiny("text", {"text", "transformer"}, lambda root: _text(root, "bert"), TOKENS),
@@ -46,12 +52,26 @@ TINY = {
     "vit": Tiny("image", {"image", "transformer", "linear", "layer_norm"}, lambda root: _image(root, "vit"), TOKENS),
     "resnet": Tiny("image", {"image", "convolution"}, lambda root: _image(root, "resnet")),
     "timm_resnet": Tiny("image", {"image", "convolution"}, lambda root: _image(root, "timm_resnet")),
-    "sounds": Tiny("audio", {"audio", "convolution", "linear", "layer_norm"}, lambda root: _image(root, "sounds"), TOKENS),
-    "wav2vec2": Tiny("audio", {"audio", "transformer", "linear", "layer_norm"}, lambda root: _image(root, "wav2vec2"), TOKENS),
+    "dna": Tiny("dna", {"dna", "convolution", "linear", "layer_norm"}, lambda root: {"source": str(root / "dna")}),
+    "sounds": Tiny("audio", {"audio", "convolution", "linear", "layer_norm"}, lambda root: _image(root, "sounds")),
+    "wav2vec2": Tiny("audio", {"audio", "transformer", "linear", "layer_norm"}, lambda root: _image(root, "wav2vec2")),
+    "series": Tiny("series", {"series", "convolution"}, lambda root: {"source": str(series_checkpoints.small(root)), "channels": 2}),
+    "patchtst": Tiny("series", {"series", "transformer"}, lambda root: {"source": str(series_checkpoints.patchtst(root)), "channels": 2}),
+    "tabular": Tiny("tabular", {"tabular", "transformer"}, lambda root: _tabular(root)),
     "fusion": Tiny(
         "fusion",
         {"fusion", "transformer", "linear", "layer_norm"},
-        lambda root: {"text": _text(root, "bert"), "image": _image(root, "vit")},
+        lambda root: {"parts": {"text": _text(root, "bert"), "image": _image(root, "vit")}},
+    ),
+    "fusion_attention": Tiny(
+        "fusion",
+        {"fusion", "fresh", "transformer", "linear", "layer_norm"},
+        lambda root: {
+            "parts": {"text": _text(root, "bert"), "image": _image(root, "vit")},
+            "how": "attention",
+            "joint_width": 8,
+            "joint": str(root / "attention.safetensors"),
+        },
     ),
 }
 

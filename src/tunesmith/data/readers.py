@@ -17,12 +17,14 @@ from typing import Any, Protocol, TypeVar
 from tunesmith.core.errors import DataError, require
 from tunesmith.core.kinds import ENDINGS, FILE
 from tunesmith.data.bad_rows import BadRows
+from tunesmith.data.fasta import FASTA, FastaReader, is_fasta
 from tunesmith.data.text_files import CsvReader, JsonLinesReader
+from tunesmith.data.ts_files import TsReader
 from tunesmith.data.values import Located, distinct, located
 
 T = TypeVar("T")
 
-TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".ts", *FASTA)
 
 
 class Reader(Protocol):
@@ -162,6 +164,17 @@ def readable(label: str, items: Iterable[T]) -> Iterator[T]:
         raise DataError(f"{label} cannot be read: {error}") from error
 
 
+def ending_of(path: Path) -> str:
+    """How a file's name ends, in small letters; of packed FASTA how it ends before `.gz`.
+
+    Example:
+        >>> ending_of(Path("a.FASTA.gz")), ending_of(Path("a.csv.gz"))
+        ('.fasta', '.gz')
+    """
+    packed = is_fasta(path) and path.suffix.lower() == ".gz"
+    return (Path(path.stem) if packed else path).suffix.lower()
+
+
 def reader_of(path: Path, encoding: str = "utf-8", delimiter: str | None = None) -> Reader:
     """The reader of a table file, by the ending of its name.
 
@@ -172,11 +185,15 @@ def reader_of(path: Path, encoding: str = "utf-8", delimiter: str | None = None)
         raise DataError(f"{path} does not exist; check the name and the folder ({path.absolute().parent})")
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty (0 bytes)")
-    ending = path.suffix.lower()
+    ending = ending_of(path)
+    if ending in FASTA:
+        return FastaReader(path, encoding)
     if ending in (".csv", ".tsv"):
         return CsvReader(path, encoding, delimiter)
     if ending in (".jsonl", ".ndjson"):
         return JsonLinesReader(path, encoding)
     if ending == ".parquet":
         return ParquetReader(path)
+    if ending == ".ts":
+        return TsReader(path, encoding)
     raise DataError(f"{path}: no way to read a file ending in '{ending}'; tables end in {', '.join(TABLES)}")

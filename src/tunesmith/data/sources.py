@@ -13,7 +13,8 @@ from typing import Any
 
 from tunesmith.core.errors import DataError, require
 from tunesmith.core.kinds import ENDINGS, FILE, SHOWN
-from tunesmith.data.readers import TABLES, FolderReader, MemoryReader, Reader, reader_of
+from tunesmith.data.fasta import FastaFolderReader, is_fasta
+from tunesmith.data.readers import TABLES, FolderReader, MemoryReader, Reader, ending_of, reader_of
 from tunesmith.data.values import distinct
 
 SPLITS = {
@@ -120,13 +121,15 @@ def _from_paths(paths: list[str], encoding: str, delimiter: str | None) -> Sourc
     path = Path(paths[0])
     if path.is_dir():
         return _from_folder(path, encoding, delimiter)
-    if path.exists() or path.suffix.lower() in TABLES or not _is_hub_id(paths[0]):
+    if path.exists() or ending_of(path) in TABLES or not _is_hub_id(paths[0]):
         reader = reader_of(path, encoding, delimiter)
         return Source([Part(reader)], f"one table, {path}", name)
     return _from_hub(paths[0])
 
 
 def _one_part(path: Path, split: str, encoding: str, delimiter: str | None) -> Part:
+    if path.is_dir() and any(map(is_fasta, path.rglob("*"))):
+        return Part(FastaFolderReader(path, encoding), split)
     if path.is_dir():
         return Part(FolderReader(path, _kind_in([path]) or "image"), split)
     return Part(reader_of(path, encoding, delimiter), split)
@@ -136,7 +139,7 @@ def _from_folder(folder: Path, encoding: str, delimiter: str | None) -> Source:
     if (folder / "dataset_dict.json").exists() or (folder / "state.json").exists():
         datasets = require("datasets", "reading a folder written by datasets.save_to_disk")
         return _from_datasets(datasets.load_from_disk(str(folder)), f"a saved Hugging Face dataset, {folder}", folder.name)
-    found = sorted(p for p in [*folder.glob("*"), *folder.glob("data/*")] if p.is_file() and p.suffix.lower() in TABLES)
+    found = sorted(p for p in [*folder.glob("*"), *folder.glob("data/*")] if p.is_file() and ending_of(p) in TABLES)
     tables = [table for table in found if table.name != CLEANING_LOG]
     named = [(table, _split_of(table.name)) for table in tables]
     if any(split == "train" for _, split in named):
@@ -147,12 +150,28 @@ def _from_folder(folder: Path, encoding: str, delimiter: str | None) -> Source:
     if len(tables) == 1:
         part = Part(reader_of(tables[0], encoding, delimiter))
         return Source([part], f"a folder with one table, {tables[0]}", folder.name, folder=folder)
+    if tables and all(map(is_fasta, tables)):
+        return Source([Part(FastaFolderReader(folder, encoding))], f"one FASTA file per class, {folder}", folder.name, folder=folder)
     if tables:
         raise DataError(
             f"{folder} holds {len(tables)} tables ({', '.join(t.name for t in tables[:5])}) and none is called train; "
             "name the one to read, or up to three: train, validation, test"
         )
+    if any(map(is_fasta, folder.rglob("*"))):
+        return _from_fasta_folders(folder, encoding)
     return _from_classes(folder)
+
+
+def _from_fasta_folders(folder: Path, encoding: str) -> Source:
+    """Folders of FASTA files: one per class, or train and test with a file or folder per class each."""
+    folders = [p for p in sorted(folder.iterdir()) if p.is_dir() and any(map(is_fasta, p.rglob("*")))]
+    splits = [(p, SPLITS[p.name.lower()]) for p in folders if p.name.lower() in SPLITS]
+    if any(split == "train" for _, split in splits):
+        parts = [Part(FastaFolderReader(p, encoding), split) for p, split in splits]
+        rest = _unused([p.name for p in folders if p.name.lower() not in SPLITS])
+        used = ", ".join(p.name for p, _ in splits)
+        return Source(parts, f"FASTA files per class in {used}, {folder}", folder.name, rest, folder)
+    return Source([Part(FastaFolderReader(folder, encoding))], f"one folder of FASTA files per class, {folder}", folder.name, folder=folder)
 
 
 def _split_of(name: str) -> str | None:

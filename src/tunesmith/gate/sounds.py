@@ -32,7 +32,7 @@ class Sounds(Inspection):
     name: ClassVar[str] = "sounds"
     far: float = field(default=5.0, metadata={"help": "robust standard deviations, of the logarithm, from which a length is unusual"})
     factor: float = field(default=5.0, metadata={"help": "times the median from which a length is unusual"})
-    most: int = field(default=300, metadata={"help": "recordings of a split that are listened to"})
+    most: int = field(default=2000, metadata={"help": "recordings of a split that are listened to"})
 
     def applies(self, view: View) -> str | None:
         return None if view.of_kind("audio") else "there are no sounds"
@@ -66,35 +66,35 @@ class Sounds(Inspection):
                 "clipped_recordings",
                 "warning",
                 _where(each, lambda one: one.clipped >= CLIPPED),
-                f"a '{column}' that was recorded too loud: {CLIPPED:.1%} or more of the samples stand at full scale",
+                f"a recording in '{column}' that was made too loud: {CLIPPED:.1%} or more of the samples stand at full scale",
                 "record or export them anew with less gain; what was cut off cannot be brought back",
             ),
             (
                 "recordings_of_several_channels",
                 "info",
                 _where(each, lambda one: one.outline.channels > 1),
-                f"a '{column}' of several channels, which are averaged",
+                f"a recording in '{column}' of several channels, which are averaged",
                 "nothing needs to be done, unless one channel holds something else, such as the other speaker of a call",
             ),
             (
                 "mixed_sampling_rates",
                 "info",
                 _where(each, lambda one: one.outline.rate != common),
-                f"a '{column}' at another sampling rate than most ({shares}); all are resampled to one",
+                f"a recording in '{column}' at another sampling rate than most ({shares}); all are resampled to one",
                 "look whether the classes come from different devices: a model can tell them by the missing high tones",
             ),
             (
                 "short_recordings",
                 "info",
                 odd & (seconds < np.median(seconds)),
-                f"a '{column}' of {seconds.min():.2g} s or little more, where {median}",
+                f"a recording in '{column}' of {seconds.min():.2g} s or little more, where {median}",
                 "look whether they were cut off",
             ),
             (
                 "long_recordings",
                 "info",
                 odd & (seconds > np.median(seconds)),
-                f"a '{column}' of up to {seconds.max():,.3g} s, where {median}",
+                f"a recording in '{column}' of up to {seconds.max():,.3g} s, where {median}",
                 "cut them into pieces that hold one thing each; training reads a random window of them, prediction some windows",
             ),
         ]

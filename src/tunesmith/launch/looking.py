@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tunesmith.core.contracts import Row
+from tunesmith.core.contracts import Row, Task
 from tunesmith.core.errors import require
 from tunesmith.core.files import atomic
 from tunesmith.core.kinds import PATHS
@@ -20,7 +20,7 @@ from tunesmith.core.sounds import outline, read_sound
 from tunesmith.core.spectra import log_mel
 from tunesmith.data.prepare import Read
 from tunesmith.data.split import Rows
-from tunesmith.evaluate import slices
+from tunesmith.evaluate import fairness, slices
 from tunesmith.launch.outcome import Predicted
 from tunesmith.launch.preparing import Ready
 from tunesmith.launch.resolve import Parts
@@ -31,6 +31,9 @@ SHOWN = 400
 THUMBNAIL = 192
 DERIVED = " ("
 """What stands between the name of an input column and what was worked out of it."""
+
+DECODED = 4096
+"""Rows that are decoded at once."""
 
 MOST_PICTURES = 2000
 """Pictures that are decoded for slices."""
@@ -52,6 +55,25 @@ def sliced(ready: Ready, outcome: Outcome, statistic: Statistic, groups: npt.NDA
     columns = _columns(ready, outcome.numbers[places])
     chosen = slices.propose(columns) if named is None else [name for name in columns if name.split(DERIVED)[0] in named]
     return slices.by_columns(statistic, {name: columns[name] for name in chosen}, groups, seed).plain()
+
+
+def fair(ready: Ready, task: Task, outcome: Outcome) -> list[dict[str, Any]] | None:
+    """The key `fairness` of metrics.json: groups of the columns that the recipe names; None where it names none."""
+    named = ready.parts.recipe.proof.fairness
+    if not named:
+        return None
+    places = {name: place for place, name in enumerate(task.labels())}
+    said = np.concatenate(
+        [
+            np.asarray([places[item["label"]] for item in task.decode(outcome.outputs[start : start + DECODED])], np.int64)
+            for start in range(0, len(outcome), DECODED)
+        ]
+    )
+    columns: dict[str, list[Any]] = {name: [] for name in named}
+    for row in ready.was.table.rows(outcome.numbers, named):
+        for name in named:
+            columns[name].append(row[name])
+    return fairness.fairness(said, np.asarray(outcome.truth, np.int64), task.labels(), columns, ready.parts.recipe.seed)
 
 
 def _columns(ready: Ready, numbers: Rows) -> dict[str, list[Any]]:

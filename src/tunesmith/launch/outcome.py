@@ -21,10 +21,12 @@ from tunesmith.core.model import Model
 from tunesmith.core.outcomes import Outcome
 from tunesmith.core.run import Run
 from tunesmith.core.spending import Spent
+from tunesmith.data import purge
 from tunesmith.data.prepare import Divided, Read
 from tunesmith.data.ready import AnyRows
-from tunesmith.data.split import Rows
+from tunesmith.data.split import Rows, moment
 from tunesmith.evaluate import streaming
+from tunesmith.evaluate.chance import no_better
 from tunesmith.evaluate.transcripts import edits, row_wer
 from tunesmith.launch import features, training
 from tunesmith.launch.estimate import peak_memory
@@ -102,6 +104,8 @@ def _badness(prediction: Prediction, target: Any) -> float:
         return float(row_wer(edits([str(target)], [prediction["text"]]).words)[0])
     if "label" in prediction:
         return 0.0 if prediction["label"] == target else float(prediction.get("probability", 1.0))
+    if "labels" not in prediction:
+        return 0.0
     said, p = set(prediction["labels"]), prediction["probabilities"]
     return max((p[name] if name in said else 1 - p[name] for name in said ^ set(target)), default=0.0)
 
@@ -114,9 +118,26 @@ def calibrated(model: Model, task: Task, rows: AnyRows, divided: Divided) -> Tas
 
 
 def groups_of(parts: Parts, was: Read, numbers: Rows) -> npt.NDArray[Any] | None:
-    """(n,) values that are equal for rows that belong together; None where the recipe names no such column."""
-    column = parts.recipe.data.group
-    return was.table.ranks(column)[numbers] if column else None
+    """(n,) values that are equal for rows that belong together; None where each stands alone.
+
+    They do where the recipe names a group, and where labels of one stretch of time overlap (`data/purge.py`).
+    """
+    data = parts.recipe.data
+    if data.group:
+        return was.table.ranks(data.group)[numbers]
+    if not (data.time and data.purge):
+        return None
+    ahead = purge.span(data.purge)
+
+    def moments(column: str) -> npt.NDArray[np.float64]:
+        return np.fromiter((moment(row[column], column) for row in was.table.rows(numbers, [column])), np.float64, len(numbers))
+
+    return purge.blocks(moments(data.time), moments(ahead.column) if ahead.column else None, ahead)
+
+
+def chance(task: Task, scores: dict[str, Any], constant: dict[str, Any], intervals: dict[str, Any]) -> str | None:
+    """The key `chance` of metrics.json: a sentence where one of several classes is told no better than by chance."""
+    return no_better(scores, constant, intervals["scores"], intervals["level"]) if task.answers == "classes" else None
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from tunesmith.core.coincidence import by_chance
 from tunesmith.core.contracts import Check, Prediction, Row, ScoreTable, Task
+from tunesmith.core.kinds import MODALITY
 from tunesmith.core.model import Model
 from tunesmith.core.run import Run
 from tunesmith.data.prepare import Divided, Read
@@ -95,7 +98,13 @@ def _division_check(parts: Parts, was: Read, divided: Divided) -> Check:
             name: np.fromiter((moment(row[column], column) for row in table.rows(numbers, [column])), np.float64, len(numbers))
             for name, numbers in divided.splits.items()
         }
-    return proofs.no_test_row_in_training(divided.splits, marks, table.origin, groups, times)
+    inputs = list(parts.backbone.columns)
+
+    def chance(rows: npt.NDArray[np.integer[Any]]) -> bool:
+        return by_chance(lambda: table.rows(divided.splits["train"], inputs), table.rows(rows.tolist(), inputs), inputs)
+
+    table_only = all(MODALITY[spec.kind] == "tabular" for spec in parts.backbone.input_spec())
+    return proofs.no_test_row_in_training(divided.splits, marks, table.origin, groups, times, chance if table_only else None)
 
 
 def _prediction_checks(run: Run, parts: Parts, model: Model, was: Read, divided: Divided, rows: list[Row], task: Task) -> list[Check]:

@@ -109,7 +109,7 @@ def wanted(parts: Parts, model: Model, frozen: float, processes: int) -> bool:
         return False
     if _augmented(parts, model) and not training.views:
         return False
-    return blocks is None or (training.epochs > 1 and frozen >= WORTH)
+    return blocks is None or (training.passes > 1 and frozen >= WORTH)
 
 
 def _augmented(parts: Parts, model: Model) -> bool:

@@ -215,7 +215,7 @@ def _fit(
         adapter=parts.adapter,
         schedule=parts.schedule,
         limits=Limits(
-            epochs=recipe.training.epochs,
+            epochs=recipe.training.passes,
             clip=recipe.training.clip,
             warmup=recipe.training.warmup,
             patience=recipe.training.patience,

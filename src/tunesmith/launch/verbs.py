@@ -21,7 +21,9 @@ from tunesmith.launch.inference import Predictor, Runtime
 ENDINGS = (".parquet", ".csv", ".jsonl")
 
 
-def predict(bundle: str, inputs: list[str], texts: list[str], out: str | None, as_json: bool, runtime: Runtime = "auto") -> int:
+def predict(
+    bundle: str, inputs: list[str], texts: list[str], out: str | None, as_json: bool, runtime: Runtime = "auto", reasons: int = 0
+) -> int:
     """Predict files and texts.
 
     Args:
@@ -31,7 +33,10 @@ def predict(bundle: str, inputs: list[str], texts: list[str], out: str | None, a
         out: file to write, or None for standard output.
         as_json: one JSON object a line on standard output.
         runtime: what predicts.
+        reasons: how many columns are named that speak most for a prediction.
     """
+    if reasons < 0:
+        raise UsageError(f"--reasons {reasons}: a number of columns from 0 on")
     if out and Path(out).suffix not in ENDINGS:
         raise UsageError(f"--out {out}: the name must end in {', '.join(ENDINGS)}")
     if out and Path(out).exists():
@@ -43,12 +48,14 @@ def predict(bundle: str, inputs: list[str], texts: list[str], out: str | None, a
         if "text" not in predictor.bundle.backbone.traits():
             raise UsageError("--text was given, but this bundle reads no texts; give files")
         sources.append([{predictor.bundle.backbone.columns[0]: text} for text in texts])
-    records = (_record(place, prediction) for source in sources for place, _, prediction in predictor.stream(source, bad))
-    count = _write(records, Path(out), predictor.bundle.task.example()) if out else _print(records, as_json)
+    records = (_record(place, prediction) for source in sources for place, _, prediction in predictor.stream(source, bad, reasons=reasons))
+    flat = _flattened(records, reasons, Path(out).suffix) if out else records
+    count = _write(flat, Path(out), predictor.bundle.task.example()) if out else _print(records, as_json)
     if bad.total:
         console.say(f"warning: {bad.summary()}")
         for item in bad.named[1:20]:
             console.say(f"  {item.file}, {item.where}: {item.reason}")
+    _tell(predictor)
     if not count:
         raise DataError("no row could be predicted" + (f"; {bad.summary()}" if bad.total else ""))
     if out:
@@ -56,8 +63,33 @@ def predict(bundle: str, inputs: list[str], texts: list[str], out: str | None, a
     return 0
 
 
+def _tell(predictor: Predictor) -> None:
+    """What rows held that training never saw."""
+    for remark, count in predictor.remarks.most_common():
+        console.say(f"note: {count} row(s): {remark}")
+
+
 def _record(place: tuple[str, str], prediction: dict[str, Any]) -> dict[str, Any]:
     return {"file": place[0], "where": place[1], **prediction}
+
+
+def _flattened(records: Iterable[dict[str, Any]], reasons: int, ending: str) -> Iterator[dict[str, Any]]:
+    """Records with columns of their own for each reason, where a table is written; .jsonl keeps the list."""
+    for record in records:
+        found = record.get("reasons")
+        if found is None or ending == ".jsonl":
+            yield record
+            continue
+        flat = {key: value for key, value in record.items() if key != "reasons"}
+        for place in range(reasons):
+            item = found[place] if place < len(found) else {"column": "", "value": "", "effect": 0.0}
+            value = "" if item["value"] is None else str(item["value"])
+            flat |= {
+                f"reason_{place + 1}": item["column"],
+                f"reason_{place + 1}_value": value,
+                f"reason_{place + 1}_effect": item["effect"],
+            }
+        yield flat
 
 
 def _print(records: Iterator[dict[str, Any]], as_json: bool) -> int:
@@ -68,12 +100,14 @@ def _print(records: Iterator[dict[str, Any]], as_json: bool) -> int:
             print(json.dumps(record, ensure_ascii=False))
             continue
         probabilities = record.pop("probabilities", None)
+        reasons = record.pop("reasons", None)
         best = sorted(probabilities.items(), key=lambda item: -item[1])[:3] if probabilities else []
         hidden = ("file", "where", "probability", "words")
         main = [str(v) if not isinstance(v, float) else f"{v:.4g}" for k, v in record.items() if k not in hidden]
-        print(
-            f"{record['file']}, {record['where']}: {' '.join(main)}" + (f"  ({', '.join(f'{k} {p:.1%}' for k, p in best)})" if best else "")
-        )
+        shown = f"  ({', '.join(f'{k} {p:.1%}' for k, p in best)})" if best else ""
+        if reasons:
+            shown += "  because of " + ", ".join(f"{item['column']} = {item['value']} ({item['effect']:+.3g})" for item in reasons)
+        print(f"{record['file']}, {record['where']}: {' '.join(main)}{shown}")
     return count
 
 
@@ -127,6 +161,7 @@ def evaluate(bundle: str, data: str, as_json: bool) -> int:
     scores = predictor.evaluate(data, bad)
     if bad.total:
         console.say(f"warning: {bad.summary()}")
+    _tell(predictor)
     if as_json:
         sys.stdout.write(to_json({"scores": scores, "bad_rows": bad.total}))
         return 0

@@ -130,8 +130,10 @@ def _scores(test: Mapping[str, Any], found: Mapping[str, Any]) -> str:
 
 
 def _worth(found: Mapping[str, Any]) -> str:
+    told = [str(found["chance"])] if found.get("chance") else []
     verdict = found.get("verdict")
-    return f"## Was adapting worth it?\n\n{_plain(verdict['sentence'])}\n" if verdict else ""
+    told += [str(verdict["sentence"])] if verdict else []
+    return f"## Was adapting worth it?\n\n{_plain(' '.join(told))}\n" if told else ""
 
 
 def _trust(found: Mapping[str, Any]) -> str:

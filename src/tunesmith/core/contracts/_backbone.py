@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from tunesmith.core.contracts._plain import Batch, Brought, Encoded, Features, InputSpec, Row
+from tunesmith.core.contracts._plain import Batch, Brought, Cells, Encoded, Features, InputSpec, Row
 from tunesmith.core.errors import BackboneError
 
 if TYPE_CHECKING:
@@ -150,6 +150,20 @@ class Backbone(ABC):
         """
         self.check(row)
 
+    def unseen(self, row: Row) -> Sequence[str]:
+        """What a usable row holds that the training rows did not, one sentence each, equal for rows of which the same is to be said: a
+        category that is new, a number beyond all others. Cheap: asked of every row that is predicted.
+        """
+        return ()
+
+    def cells(self) -> Cells | None:
+        """Where the cells of a table stand in its batches; None where rows are no table."""
+        return None
+
+    def typical(self) -> Row | None:
+        """A row as training rows typically are, column by column, that predictions are explained against; None where it cannot say."""
+        return None
+
     def readiness(self) -> str | None:
         """What `ready` computes, with all settings that it depends on; None where it leaves rows as they are."""
         return None
@@ -220,7 +234,7 @@ class Backbone(ABC):
 
         The modality (`text`, `image`, `audio`, `series`, `tabular`, `dna`, `fusion`); `transformer` or `convolution`; where they hold
         `decoder`, `transposed` (linear layers stored as GPT-2 does), `linear` and `layer_norm` (layers of that kind in a convolutional
-        network), `untrained` (a network of tunesmith's own that starts from random weights).
+        network), `untrained` (a network of tunesmith's own that starts from random weights), `fresh` (some modules are new: see `fresh`).
         """
 
     @abstractmethod

@@ -75,6 +75,29 @@ class Brought:
 
 
 @dataclass(frozen=True)
+class Cells:
+    """Where the cells of a table stand in a collated batch, for a task that hides some and tells them from the others.
+
+    A batch holds `numbers` (rows, numbers, channels), whose last two channels say that a cell is missing and that it is hidden, and whose
+    first ones (`bins`) have as their mean the place of the number between the least and the greatest; and `codes` (rows, categories), of
+    which 0 is a missing and 2 a hidden cell. `Features.tokens` holds a token for each number, then for each category.
+
+    Attributes:
+        columns: names of the columns.
+        numbers: of each number, which column it belongs to (a date has several).
+        bins: of each number, how many of its channels it uses.
+        categories: of each category, which column it is.
+        sizes: of each category, how many codes it has.
+    """
+
+    columns: tuple[str, ...]
+    numbers: tuple[int, ...]
+    bins: tuple[int, ...]
+    categories: tuple[int, ...]
+    sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class InputSpec:
     """One input as a form or a service asks for it.
 

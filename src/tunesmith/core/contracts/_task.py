@@ -65,12 +65,16 @@ class Task(ABC):
     Attributes:
         answers: what a prediction is: `classes` (one of several), `labels` (any of several), `numbers`, `text`, `series` ...; it tells
             baselines and inspections whether they are made for it.
+        needs: traits without which a backbone does not serve it; the first of them is the modality that is taken where none was named.
+        labelled: whether rows carry a label of their own; False where it is made of the inputs.
         reads: the field of `Features` that the head reads, or `decoder` where it runs the network's own; only `pooled` is remembered by
             itself.
     """
 
     name: ClassVar[str]
     answers: ClassVar[str] = "classes"
+    needs: ClassVar[tuple[str, ...]] = ()
+    labelled: ClassVar[bool] = True
     reads: ClassVar[str] = "pooled"
     phases: ClassVar[tuple[str, ...]] = ("main",)
 
@@ -162,6 +166,13 @@ class Task(ABC):
     @abstractmethod
     def decode(self, outputs: Outputs) -> list[Prediction]:
         """Outputs of `predict`, for any number of rows, as predictions in plain JSON."""
+
+    def score_of(self, outputs: Outputs, prediction: Prediction) -> npt.NDArray[np.float64] | None:
+        """(rows,) how much each row's outputs speak for this prediction; None where one number cannot say.
+
+        Of a class its log-odds, of a number the number: what the effects of columns add up to.
+        """
+        return None
 
     def truth(self, targets: Sequence[Any]) -> Truth:
         """Targets of rows as one array, (rows, ...), as `Outcome` holds them."""
