@@ -6,6 +6,7 @@ new modality needs a line in TINY.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,9 +48,9 @@ def _tabular(root: Path) -> dict[str, Any]:
 
 TOKENS = ("pooled", "tokens")
 TINY = {
-    "bert": Tiny("text", {"text", "transformer"}, lambda root: _text(root, "bert"), TOKENS),
-    "gpt2": Tiny("text", {"text", "transformer", "decoder", "transposed"}, lambda root: _text(root, "gpt2"), TOKENS),
-    "vit": Tiny("image", {"image", "transformer", "linear", "layer_norm"}, lambda root: _image(root, "vit"), TOKENS),
+    "bert": Tiny("text", {"text", "transformer"}, lambda root: _text(root, "bert")),
+    "gpt2": Tiny("text", {"text", "transformer", "decoder", "transposed"}, lambda root: _text(root, "gpt2")),
+    "vit": Tiny("image", {"image", "transformer", "linear", "layer_norm"}, lambda root: _image(root, "vit")),
     "resnet": Tiny("image", {"image", "convolution"}, lambda root: _image(root, "resnet")),
     "timm_resnet": Tiny("image", {"image", "convolution"}, lambda root: _image(root, "timm_resnet")),
     "dna": Tiny("dna", {"dna", "convolution", "linear", "layer_norm"}, lambda root: {"source": str(root / "dna")}),
@@ -57,7 +58,7 @@ TINY = {
     "wav2vec2": Tiny("audio", {"audio", "transformer", "linear", "layer_norm"}, lambda root: _image(root, "wav2vec2"), TOKENS),
     "series": Tiny("series", {"series", "convolution"}, lambda root: {"source": str(series_checkpoints.small(root)), "channels": 2}),
     "patchtst": Tiny("series", {"series", "transformer"}, lambda root: {"source": str(series_checkpoints.patchtst(root)), "channels": 2}),
-    "tabular": Tiny("tabular", {"tabular", "transformer"}, lambda root: _tabular(root)),
+    "tabular": Tiny("tabular", {"tabular", "transformer"}, lambda root: _tabular(root), TOKENS),
     "fusion": Tiny(
         "fusion",
         {"fusion", "transformer", "linear", "layer_norm"},
@@ -96,15 +97,15 @@ def tasks() -> list[tuple[str, dict[str, Any]]]:
 
 
 def pairs(suiting: bool) -> list[tuple[str, str, dict[str, Any]]]:
-    """(tiny backbone, task, its options) where the backbone gives what the task reads, or where it does not."""
+    """(tiny backbone, task, its options) where the backbone gives what the task needs and reads, or where it does not."""
     every = {**TINY, **WRITERS}
-    found = [(tiny, name, options) for tiny in every for name, options in tasks() if (_reads(name) in every[tiny].gives) == suiting]
-    return [pair for pair in found if pair[0] in TINY or _reads(pair[1]) == "decoder"]
-
-
-def _reads(task: str) -> str:
-    reads: str = registry.find("tasks", task).load().reads
-    return reads
+    found = []
+    for tiny, (name, options) in itertools.product(every, tasks()):
+        family: type[Task] = registry.find("tasks", name).load()
+        suits = family.reads in every[tiny].gives and set(family.needs) <= every[tiny].traits
+        if suits == suiting and (tiny in TINY or family.reads == "decoder"):
+            found.append((tiny, name, options))
+    return found
 
 
 def adapters(fitting: bool) -> list[tuple[str, str]]:
