@@ -42,6 +42,13 @@ class DataRecipe:
     split: str | None = option(None, "'given', or shares of train,validation,test such as 0.8,0.1,0.1")
     group: str | None = option(None, "column whose equal values (one patient, one customer) stay on one side of the split")
     time: str | None = option(None, "column of dates or numbers: train on the past, test on the future")
+    series_id: str | None = option(None, "column that tells several series apart, where the rows are time points of more than one")
+    known: list[str] | None = option(
+        None, "column(s) whose numbers are known in advance for the time that is forecast (a calendar, a price)"
+    )
+    stamps: Literal["even", "order"] = option(
+        "even", "time points lie on even steps, gaps count as missing; or one after the other in order"
+    )
     encoding: str = option("utf-8", "text encoding of CSV, TSV and JSONL files")
     delimiter: str | None = option(None, "column separator of CSV files")
     max_bad_rows: float = option(0.05, "unusable rows that are tolerated: a share below 1, or a number of rows")

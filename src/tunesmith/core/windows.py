@@ -11,6 +11,10 @@ horizon. What is missing is NaN.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tunesmith.core.arrays import Floats
 
 FUTURE, SERIES, START = "#future", "#series", "#start"
 """Columns of a window's row beside the user's: (horizon, targets) float32; name of the series; moment of the first step ahead."""
@@ -41,3 +45,16 @@ class Windows:
     horizon: int = 0
     step: str = ""
     form: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Span:
+    """Numbers of a series' targets: what lies ahead of a window, or all that trains.
+
+    Attributes:
+        series: its name; empty where the table holds one.
+        values: (steps, targets) float32; NaN where a number is missing.
+    """
+
+    series: str
+    values: Floats

@@ -99,7 +99,7 @@ def read(
     if again.any():
         _refuse_several(table, series, int(again.sum()), len(rows))
         for place in np.flatnonzero(again).tolist():
-            error = RowError(f"the stamp {table.cell(int(rows[place]), time)} occurs twice" + _of(names, named[rows[place]]), time)
+            error = RowError(f"the stamp {table.cell(int(rows[place]), time)!r} occurs twice" + _of(names, named[rows[place]]), time)
             note_bad(table, int(rows[place]), error, bad)
         rows = rows[~again]
     if not len(rows):
@@ -166,7 +166,7 @@ def _values(table: Table, columns: Sequence[str], place_of: Places, points: int,
             if place_of[number] < 0 or cell in (None, ""):
                 continue
             try:
-                value = float(str(cell))
+                value = float(cell.decode() if isinstance(cell, bytes) else cell)
             except ValueError:
                 note_bad(table, number, RowError(f"{cell!r} is not a number", column), bad)
                 continue

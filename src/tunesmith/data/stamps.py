@@ -64,8 +64,8 @@ class Step:
             return np.asarray((months - months[0]) // int(self.count))
         if self.unit == "weekdays":
             days = _weekday(moments)
-            return days - days[0]
-        return np.rint((moments - moments[0]) / self.count).astype(np.int64)
+            return np.asarray(days - days[0])
+        return np.asarray(np.rint((moments - moments[0]) / self.count), np.int64)
 
     def after(self, moment: float, steps: int) -> float:
         """The moment so many steps later; NaN where the stamps follow no step."""
@@ -109,7 +109,7 @@ def step_of(series: Sequence[Moments], in_order: bool = False) -> Step:
         return Step(1, "rows")
     middle = float(np.median(apart))
     whole = np.concatenate(series)
-    if 28 * DAY <= middle and _monthly(whole):
+    if middle >= 28 * DAY and _monthly(whole):
         months = np.concatenate([np.diff([_month(moment) for moment in moments.tolist()]) for moments in series])
         return Step(float(np.median(months)), "months")
     if middle == DAY and len(whole) > 10 and bool((_day(whole) < 5).all()) and bool((apart % DAY == 0).all()):

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tunesmith.core.contracts import Task
 from tunesmith.core.windows import FUTURE, SERIES, START, Windows
+from tunesmith.data import stamps
 from tunesmith.data.points import Points
 from tunesmith.data.table import Table
 
@@ -63,6 +65,10 @@ class WindowRows:
         """Of the targets among the columns."""
         return [self.spec.columns.index(name) for name in self.spec.targets]
 
+    def stamp(self, moment: float) -> Any:
+        """A moment as the table writes stamps."""
+        return stamps.written(self.points.form, moment)
+
     def rows(self, numbers: Iterable[int], columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
         """As `Table.rows`; columns that windows do not show come from the row itself."""
         listed = [int(number) for number in numbers]
@@ -105,6 +111,34 @@ class WindowRows:
         return np.isfinite(self.points.values[:, self.target_places])
 
 
+@dataclass(frozen=True, eq=False)
+class WindowTargets(Mapping[int, Any]):
+    """Row number -> target, read off the points when it is asked for.
+
+    Attributes:
+        task: fitted on the training part.
+        numbers: (n,) rows at which the contexts end, ascending.
+        rows: the windows.
+    """
+
+    task: Task
+    numbers: npt.NDArray[np.int32]
+    rows: WindowRows
+
+    def __getitem__(self, number: int) -> Any:
+        return self.task.target(self.task.raw(self.rows[number]))
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.numbers.tolist())
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def stored(self) -> tuple[dict[str, npt.NDArray[Any]], list[Any]]:
+        """Arrays and names that a resumed run needs: none, as the table has them."""
+        return {"numbers": self.numbers}, []
+
+
 def spans(points: Points) -> Iterator[tuple[int, int]]:
     """Where each series begins and ends."""
     yield from zip(points.starts[:-1].tolist(), points.starts[1:].tolist(), strict=True)
@@ -117,6 +151,7 @@ def plain(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
-        known = np.where(np.isfinite(value), value.astype(object), None)
-        return known.tolist()
+        listed = value.astype(object)
+        listed[~np.isfinite(value)] = None
+        return listed.tolist()
     return value

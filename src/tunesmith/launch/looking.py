@@ -80,8 +80,8 @@ def mistakes(run: Run, parts: Parts, was: Read, predicted: Predicted) -> list[di
                 "file": file,
                 "where": where,
                 "target": target,
-                "prediction": prediction.get("label", prediction.get("labels", prediction.get("value"))),
-                "confidence": None if "value" in prediction else bad,
+                "prediction": next((prediction[key] for key in ("label", "labels", "value") if key in prediction), None),
+                "confidence": None if "value" in prediction or "forecast" in prediction else bad,
                 "shown": shown if len(shown) <= SHOWN else shown[: SHOWN - 3] + "...",
                 "picture": _thumbnail(run, row, [column for column, kind in kinds.items() if kind == "image"], rank),
             }

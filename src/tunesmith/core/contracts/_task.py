@@ -69,6 +69,14 @@ class Task(ABC):
     answers: ClassVar[str] = "classes"
     phases: ClassVar[tuple[str, ...]] = ("main",)
 
+    def ahead(self) -> int:
+        """How many steps ahead it looks, where rows are time points; 0 where a row is an example by itself."""
+        return 0
+
+    def stride(self) -> int:
+        """How many steps lie between two windows that are scored."""
+        return 1
+
     @abstractmethod
     def raw(self, row: Row) -> Any:
         """The row's label as its owner wrote it, hashable: a name, a tuple of names, a number.

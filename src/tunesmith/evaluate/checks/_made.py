@@ -46,7 +46,7 @@ def answer(prediction: Prediction) -> Any:
         >>> answer({"label": "fee", "probability": 0.5}), answer({"labels": ["b", "a"]}), answer({"value": 2.0})
         ('fee', ('a', 'b'), 2.0)
     """
-    return named(next(prediction[key] for key in ("label", "labels", "value") if key in prediction))
+    return named(next(prediction[key] for key in ("label", "labels", "value", "forecast") if key in prediction))
 
 
 def named(value: Any) -> Any:
