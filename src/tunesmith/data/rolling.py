@@ -168,4 +168,5 @@ def blocks(rows: WindowRows, numbers: Rows) -> Rows:
     moments = rows.points.moments[rows.points.place_of[numbers]]
     order = np.unique(rows.points.moments)
     places: Rows = np.searchsorted(order, moments)
-    return np.asarray(places // max(1, rows.spec.horizon))
+    stretch: Rows = places // max(1, rows.spec.horizon)
+    return stretch

@@ -82,6 +82,26 @@ class WindowRows:
         """The window as plain JSON."""
         return plain(self[number])
 
+    def latest(self) -> tuple[list[int], dict[int, str]]:
+        """Of each series the row at which its numbers end, and why others have no window: last row of a series -> reason."""
+        points, spec = self.points, self.spec
+        ends = np.flatnonzero(self._observed().sum(axis=1) * (points.row_of >= 0))  # a number of a target, and a row
+        found: list[int] = []
+        short: dict[int, str] = {}
+        for name, (start, stop) in zip(points.names, spans(points), strict=True):
+            held = ends[(ends >= start) & (ends < stop)]
+            end = int(held[-1]) if len(held) else start - 1
+            row = int(points.row_of[end if len(held) else stop - 1])
+            whose = f"the series '{name}'" if name else "the series"
+            if end + 1 - start < spec.context:
+                short[row] = f"{whose} holds {end + 1 - start} steps; the model reads {spec.context}"
+            elif spec.known and stop - end - 1 < spec.horizon:
+                what = " and ".join(f"'{column}'" for column in spec.known)
+                short[row] = f"{whose} goes on for {stop - end - 1} rows after its last number; {what} must be told for {spec.horizon}"
+            else:
+                found.append(row)
+        return found, short
+
     def usable(self) -> tuple[Rows, dict[str, str]]:
         """Rows at which a window ends, ascending, and why others are none: series -> reason.
 
@@ -137,6 +157,16 @@ class WindowTargets(Mapping[int, Any]):
     def stored(self) -> tuple[dict[str, npt.NDArray[Any]], list[Any]]:
         """Arrays and names that a resumed run needs: none, as the table has them."""
         return {"numbers": self.numbers}, []
+
+
+def told(spec: Windows, row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a prediction for a window's row is about: the series, where there are several, and the stamps of the steps ahead."""
+    if START not in row:
+        return {}
+    step = stamps.step(spec.step)
+    series = {"series": row[SERIES]} if spec.series else {}
+    ahead = [stamps.written(spec.form, step.after(row[START], at)) for at in range(spec.horizon)]
+    return {**series, **({"stamps": ahead} if ahead and ahead[0] is not None else {})}
 
 
 def spans(points: Points) -> Iterator[tuple[int, int]]:

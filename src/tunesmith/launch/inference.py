@@ -15,10 +15,12 @@ from tunesmith.core.bundle import Bundle
 from tunesmith.core.contracts import Prediction, Row
 from tunesmith.core.errors import DataError, RowError, UnknownNameError, UsageError
 from tunesmith.core.kinds import PICTURES
+from tunesmith.data import latest
 from tunesmith.data.bad_rows import BadRows
 from tunesmith.data.readers import FolderReader, MemoryReader, PicturesReader, Reader
 from tunesmith.data.sources import Part, open_source
 from tunesmith.data.table import with_paths
+from tunesmith.data.windows import told
 from tunesmith.evaluate import streaming
 
 Located = tuple[str, str]
@@ -77,6 +79,13 @@ class Predictor:
         return self._predicted(self._usable(inputs, bad), batch_size)
 
     def _predicted(self, rows: Iterator[tuple[T, Row]], batch_size: int = 64) -> Iterator[tuple[T, Row, Prediction]]:
+        windows = self.bundle.backbone.windows()
+        if windows is not None:
+            yield from ((key, row, {**told(windows, row), **item}) for key, row, item in self._said(rows, batch_size))
+            return
+        yield from self._said(rows, batch_size)
+
+    def _said(self, rows: Iterator[tuple[T, Row]], batch_size: int) -> Iterator[tuple[T, Row, Prediction]]:
         first = list(itertools.islice(rows, FEW + 1)) if self.runtime == "auto" else []
         numpy = self.runtime == "numpy" or (self.runtime == "auto" and len(first) <= FEW)
         light = self.bundle.light if numpy else None
@@ -88,7 +97,14 @@ class Predictor:
             yield key, row, light([row])[0]
 
     def _usable(self, inputs: Any, bad: BadRows, labels: Sequence[str] = ()) -> Iterator[tuple[Located, Row]]:
-        for (file, where), row in self._rows(inputs, bad, labels):
+        columns = list(self.bundle.backbone.columns)
+        pictures = any(spec.kind == "image" for spec in self.bundle.backbone.input_spec())
+        parts = _parts(inputs, columns, pictures)
+        windows = self.bundle.backbone.windows()
+        rows = self._rows(parts, bad, labels)
+        if windows is not None and latest.of_time(parts, windows):
+            rows = latest.rows(parts, windows, self.bundle.task, bad, bool(labels))
+        for (file, where), row in rows:
             try:
                 self.bundle.backbone.usable(row)
             except RowError as error:
@@ -96,10 +112,10 @@ class Predictor:
                 continue
             yield (file, where), row
 
-    def _rows(self, inputs: Any, bad: BadRows, labels: Sequence[str]) -> Iterator[tuple[Located, Row]]:
+    def _rows(self, parts: Sequence[Part], bad: BadRows, labels: Sequence[str]) -> Iterator[tuple[Located, Row]]:
         columns = list(self.bundle.backbone.columns)
         pictures = [spec.column for spec in self.bundle.backbone.input_spec() if spec.kind == "image"]
-        for part in _parts(inputs, columns, bool(pictures)):
+        for part in parts:
             first = True
             for where, row in part.reader.rows(bad):
                 missing = [column for column in columns if column not in row]

@@ -15,7 +15,7 @@ from tunesmith.evaluate import streaming
 from tunesmith.evaluate.calibration import abstention
 from tunesmith.evaluate.drift import drift
 from tunesmith.evaluate.intervals import intervals
-from tunesmith.launch import looking, scoreboard
+from tunesmith.launch import forecasts, looking, scoreboard
 from tunesmith.launch.evidence import DRIFT_ROWS, Evidence
 from tunesmith.launch.outcome import Predicted
 from tunesmith.launch.preparing import Ready
@@ -58,6 +58,7 @@ def judged(run: Run, ready: Ready, trained: Trained, task: Task, predicted: Pred
         "verdict": None if verdict is None else verdict.plain(),
         "gate": found.gate,
         "mistakes": looking.mistakes(run, parts, ready.was, predicted),
+        "forecasts": forecasts.shown(ready, task, whole),
     }
 
 

@@ -66,7 +66,9 @@ def _columns(ready: Ready, numbers: Rows) -> dict[str, list[Any]]:
 
 
 def mistakes(run: Run, parts: Parts, was: Read, predicted: Predicted) -> list[dict[str, Any]]:
-    """The key `mistakes` of metrics.json; pictures are written into the report's folder."""
+    """The key `mistakes` of metrics.json; pictures are written into the report's folder. Forecasts are shown by `forecasts`."""
+    if parts.task.answers == "series":
+        return []
     kinds = {spec.column: spec.kind for spec in parts.backbone.input_spec()}
     found = []
     for rank, (number, target, prediction, bad) in enumerate(predicted.mistakes, start=1):

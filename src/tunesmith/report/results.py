@@ -119,7 +119,7 @@ def _matrix(table: ScoreTable) -> Table:
 
 def per_class(facts: Facts) -> Section | None:
     """Scores of each class, the weakest first where there are many."""
-    table = next((table for table in facts.tables if not table.matrix), None)
+    table = next((table for table in facts.tables if table.name == "classification_report"), None)
     if table is None or not table.index:
         return None
     order = [i for i, name in enumerate(table.index) if name not in AVERAGES]

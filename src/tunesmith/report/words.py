@@ -22,6 +22,12 @@ NAMES = {
     "rmse": "RMSE",
     "mae": "MAE",
     "r2": "R²",
+    "mse_standardised": "MSE (standardised)",
+    "mae_standardised": "MAE (standardised)",
+    "mase": "MASE",
+    "smape": "sMAPE",
+    "crps": "CRPS",
+    "scaled_crps": "scaled CRPS",
 }
 
 
