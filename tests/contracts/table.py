@@ -43,6 +43,11 @@ TINY = {
     "vit": Tiny("image", {"image", "transformer", "linear", "layer_norm"}, lambda root: _image(root, "vit")),
     "resnet": Tiny("image", {"image", "convolution"}, lambda root: _image(root, "resnet")),
     "timm_resnet": Tiny("image", {"image", "convolution"}, lambda root: _image(root, "timm_resnet")),
+    "forecaster": Tiny(
+        "forecaster",
+        {"forecaster", "convolution", "linear", "layer_norm"},
+        lambda root: {"source": str(root / "forecaster"), "context": 12, "hidden": 32, "depth": 3, "dropout": 0.0},
+    ),
     "fusion": Tiny(
         "fusion",
         {"fusion", "transformer", "linear", "layer_norm"},
@@ -53,6 +58,7 @@ TINY = {
 VARIANTS: dict[str, list[dict[str, Any]]] = {
     "classification": [{}, {"class_weights": "balanced", "label_smoothing": 0.1, "hidden": 8}],
     "regression": [{}, {"loss_name": "huber"}],
+    "forecasting": [{"horizon": 3}, {"horizon": 3, "loss_name": "squared"}],
 }
 """Settings of a task that change its loss; one plain variant where nothing is said."""
 

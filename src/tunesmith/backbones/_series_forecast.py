@@ -140,7 +140,7 @@ class Small(Source):
     depth: int
     dropout: float
     folder: Path | None = None
-    traits: ClassVar[frozenset[str]] = frozenset({"convolution", "linear", "layer_norm", "untrained"})
+    traits: ClassVar[frozenset[str]] = frozenset({"convolution", "linear", "layer_norm"})
 
     def build(self, shape: Shape) -> nn.Module:
         return SmallNetwork(shape, self.width, self.depth, self.dropout)
@@ -169,7 +169,9 @@ FROM_SCRATCH: Mapping[str, Mapping[str, Any]] = {
 }
 """Architectures of transformers that can be named instead of a folder, with the sizes that small data sets want."""
 
-PATCH, STRIDE = 16, 8
+PATCH, LEAST = 16, 8
+"""Steps of a patch, which begin at every half of one, and of the shortest context that patches of fewer are cut from."""
+
 HUB = ("patchtst", "patchtsmixer", "timesfm", "timesfm2_5")
 
 
@@ -219,18 +221,19 @@ class Hub(Source):
     def refuse(self, shape: Shape) -> str | None:
         if shape.known:
             return "it reads no columns that are known in advance; use --backbone small"
-        if self.folder is None and shape.context < PATCH:
-            return f"it reads patches of {PATCH} steps, and the context has {shape.context}"
+        if self.folder is None and shape.context < LEAST:
+            return f"it reads patches, and a context of {shape.context} steps is too short for several; give it {LEAST} or more"
         return None
 
     def _config(self, shape: Shape) -> Any:
         transformers = require("transformers", "forecasters in hub format")
         if self.folder is not None:
             return transformers.AutoConfig.from_pretrained(str(self.folder))
-        options = {"context_length": shape.context, "patch_length": PATCH, "num_input_channels": 1}
+        patch = min(PATCH, shape.context // 4)
+        options = {"context_length": shape.context, "patch_length": patch, "patch_stride": patch // 2, "num_input_channels": 1}
         if self.name == "patchtst":
-            return transformers.PatchTSTConfig(**options, patch_stride=STRIDE, **FROM_SCRATCH[self.name], norm_type="layernorm")
-        return transformers.PatchTSMixerConfig(**options, patch_stride=STRIDE, **FROM_SCRATCH[self.name])
+            return transformers.PatchTSTConfig(**options, **FROM_SCRATCH[self.name], norm_type="layernorm")
+        return transformers.PatchTSMixerConfig(**options, **FROM_SCRATCH[self.name])
 
     def _family(self, config: Any) -> Any:
         """The library's class: that with the checkpoint's own forecast where it has one."""

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any, ClassVar, Self, final
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +52,7 @@ class Forecaster(Backbone):
     columns: tuple[str, ...] = field(default=("series",), metadata={"help": "columns that a window shows"})
     context: int = field(default=512, metadata={"help": "steps that a window shows; a checkpoint has its own"})
     hidden: int = field(default=128, metadata={"help": "width of the features of the small network"})
+    level: Literal["mean", "last"] = field(default="last", metadata={"help": "what a window is put to: its mean, or its last number"})
     depth: int = field(default=1, metadata={"help": "residual blocks of the small network"})
     dropout: float = field(default=0.2, metadata={"help": "dropout in the residual blocks of the small network"})
     spec: Windows | None = field(default=None, metadata={"help": "what the windows are; read off the table"})
@@ -133,9 +134,8 @@ class Forecaster(Backbone):
         return dataclasses.replace(self, means=tuple(means), spreads=tuple(spreads), gaps=gaps)
 
     def traits(self) -> set[str]:
-        return {"forecaster", *self._source.traits} | (
-            {"untrained"} if self.scratch or self.source in ("patchtst", "patchtsmixer") else set()
-        )
+        untrained = self.scratch or self.source in ("small", "patchtst", "patchtsmixer")
+        return {"forecaster", *self._source.traits} | ({"untrained"} if untrained else set())
 
     def open(self) -> nn.Module:
         network, loaded = self._source.opened(self._shape)
@@ -198,6 +198,8 @@ class Forecaster(Backbone):
         count = there.sum(dim=1, keepdim=True).clamp(min=1)
         level = torch.where(there, past, 0.0).sum(dim=1, keepdim=True) / count
         spread = (torch.where(there, past - level, 0.0).square().sum(dim=1, keepdim=True) / count).sqrt().clamp(min=FLAT)
+        if self.level == "last":
+            level = torch.gather(torch.where(there, past, 0.0), 1, last_places(there)[:, None])
         found = self._source.features(network, (past - level) / spread, batch["known"], shape)  # (batch, targets, width)
         own = torch.stack([part[:, 0, : shape.targets] for part in (level, spread)], dim=-1)  # (batch, targets, 2)
         return Features(pooled=torch.cat([found.to(own.dtype), own], dim=-1).flatten(1))
@@ -262,6 +264,14 @@ class Forecaster(Backbone):
             return [level + float(np.sin(2 * np.pi * step / period)) + 0.1 * rng.random() for step in range(length)]
 
         return {name: wave(self.steps + (ahead if name in known else 0)) for name in self.columns}
+
+
+def last_places(there: torch.Tensor) -> torch.Tensor:
+    """(batch, columns) the last step that holds a number; the first one where none does."""
+    import torch
+
+    steps = torch.arange(there.shape[1], device=there.device)[None, :, None]
+    return torch.where(there, steps, 0).amax(dim=1)
 
 
 def _listed(value: Any, column: str) -> Floats:

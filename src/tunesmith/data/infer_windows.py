@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tunesmith.core.errors import DataError, UnknownNameError, UsageError
+from tunesmith.core.kinds import SHOWN
 from tunesmith.core.windows import Windows
 from tunesmith.data.infer import SAMPLE, Columns, Decision, kind_of, overruled, split_column_of
 from tunesmith.data.table import Table
+from tunesmith.data.values import Value
 from tunesmith.recipe import DataRecipe
 
 MODALITY = "forecaster"
+MOSTLY = 0.9
+"""Share of cells that tells what a column holds."""
 
 
 def infer_windows(table: Table, recipe: DataRecipe, task: str) -> Columns:
@@ -31,7 +37,7 @@ def infer_windows(table: Table, recipe: DataRecipe, task: str) -> Columns:
         if name not in table.columns:
             raise UnknownNameError("column", name, table.columns)
     sample = {name: table.sample(name, SAMPLE) for name in table.columns}
-    kinds = {name: kind_of(values) for name, values in sample.items()} | overruled(recipe, sample)
+    kinds = {name: _kind(values) for name, values in sample.items()} | overruled(recipe, sample)
     decisions: list[Decision] = []
     split = split_column_of(sample, recipe, decisions)
     time = recipe.time or _time(kinds)
@@ -49,7 +55,9 @@ def infer_windows(table: Table, recipe: DataRecipe, task: str) -> Columns:
     shown = list(dict.fromkeys([*label, *past, *known]))
     for name in shown:
         if kinds[name] not in ("number", "empty") or name in taken:
-            raise DataError(f"column '{name}' holds {kinds[name]}s, not numbers, so it can be neither forecast nor shown")
+            raise DataError(
+                f"column '{name}' holds {SHOWN.get(kinds[name], kinds[name])}, not numbers, so it can be neither forecast nor shown"
+            )
     if both := [name for name in known if name in label]:
         raise DataError(f"column '{both[0]}' is named in --known and --label; what is known in advance needs no forecast")
     beside = [name for name in shown if name not in label]
@@ -60,6 +68,16 @@ def infer_windows(table: Table, recipe: DataRecipe, task: str) -> Columns:
     decisions.append(Decision("task", task, "as given", "--task"))
     windows = Windows(time, tuple(shown), tuple(label), tuple(known), recipe.series_id)
     return Columns(shown, dict.fromkeys(shown, "series"), recipe.modality or MODALITY, label, task, split, decisions, windows)
+
+
+def _kind(values: Sequence[Value]) -> str:
+    """What a column holds; a few cells that are no numbers or dates are rows to be named, and do not make it a column of texts."""
+    kind = kind_of(values)
+    seen = [str(value) for value in values if value not in (None, "") and not isinstance(value, bytes)]
+    for wanted in ("number", "date") if kind in ("text", "category") else ():
+        if sum(kind_of([value]) == wanted for value in seen) >= MOSTLY * len(seen):
+            return wanted
+    return kind
 
 
 def _time(kinds: dict[str, str]) -> str:

@@ -142,7 +142,8 @@ def _strided(rows: WindowRows, numbers: Rows, stride: int) -> Rows:
     if stride == 1 or not len(numbers):
         return numbers
     moments = rows.points.moments[rows.points.place_of[numbers]]
-    return numbers[np.unique(moments, return_inverse=True)[1] % stride == 0]
+    places: Rows = np.unique(moments, return_inverse=True)[1]
+    return numbers[places % stride == 0]
 
 
 def _size(rows: WindowRows) -> int:
