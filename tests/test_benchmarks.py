@@ -56,3 +56,23 @@ def test_rows_for_validation_are_none_of_training(tmp_path: Path, monkeypatch: p
 def test_an_unknown_measurement_is_named() -> None:
     with pytest.raises(SystemExit, match=r"no such measurement: nonsense; there are .*lora"):
         loaded("run_all").scripts("lora,nonsense")
+
+
+def test_a_case_is_a_command_and_says_where_it_is_worse() -> None:
+    results = loaded("results")
+    known = results.cases()
+    assert len({case.name for case in known}) == len(known)
+    case = next(case for case in known if case.name == "pneumonia_full")
+    assert case.command("DATA", "MADE")[:5] == [
+        "DATA/pneumoniamnist",
+        "--backbone",
+        "torchvision:mobilenet_v2",
+        "--weights",
+        "DATA/weights/mobilenetv2_imagenet/model.safetensors",
+    ]
+    run = {"cheap": None, "failed_checks": [], "checks": 9, "seconds": 9.0, "train_seconds": 4.0, "trainable": 7}
+    told = {**run, "test": {"accuracy": 0.85}, "intervals": {"accuracy": [0.8, 0.9]}}
+    assert "accuracy **0.850** [0.800, 0.900] | - | 0.867: raw-pixel SVM" in results.line(case, told)
+    assert "**(ours is worse)**" in results.line(case, told)
+    assert "worse" not in results.line(case, {**told, "test": {"accuracy": 0.88}})
+    assert results.Reference(0.5, "", "lower").below(0.6)

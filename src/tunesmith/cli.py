@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
 
     predict = _verb(verbs, "predict", _predict, "predict with a bundle")
     predict.add_argument("bundle", help="folder of the bundle")
-    predict.add_argument("input", nargs="*", help="tables, pictures, or folders of pictures")
+    predict.add_argument("input", nargs="*", help="tables, pictures, sounds, or folders of these")
     predict.add_argument("--text", action="append", default=[], help="a text to predict (can be given again)")
     predict.add_argument("--out", metavar="FILE", help="write predictions here (.parquet, .csv or .jsonl)")
     predict.add_argument(
@@ -201,7 +201,7 @@ def _check(options: argparse.Namespace) -> int:
 
     found = checking.check(recipe, fix=options.fix)
     tables.checked(found, options.json)
-    return 3 if found.errors else 0
+    return 3 if found.errors and found.copy is None else 0  # with a cleaned copy written, what was asked for is done
 
 
 def _finish(result: Any, options: argparse.Namespace, allowed: bool) -> int:
@@ -232,7 +232,7 @@ def _predict(options: argparse.Namespace) -> int:
     from tunesmith.launch import verbs
 
     if not options.input and not options.text:
-        raise UsageError("nothing to predict: give tables or pictures, or --text TEXT")
+        raise UsageError("nothing to predict: give tables, pictures or sounds, or --text TEXT")
     return verbs.predict(options.bundle, options.input, options.text, options.out, options.json, options.runtime)
 
 

@@ -48,6 +48,9 @@ TINY = {
         {"forecaster", "convolution", "linear", "layer_norm"},
         lambda root: {"source": str(root / "forecaster"), "context": 12, "hidden": 32, "depth": 3, "dropout": 0.0},
     ),
+    "dna": Tiny("dna", {"dna", "transformer", "linear", "layer_norm"}, lambda root: {"source": str(root / "dna")}),
+    "sounds": Tiny("audio", {"audio", "convolution", "linear", "layer_norm"}, lambda root: _image(root, "sounds")),
+    "wav2vec2": Tiny("audio", {"audio", "transformer", "linear", "layer_norm"}, lambda root: _image(root, "wav2vec2")),
     "fusion": Tiny(
         "fusion",
         {"fusion", "transformer", "linear", "layer_norm"},

@@ -41,7 +41,7 @@ def windows(tmp_path: Path, rows: list[dict[str, Any]], context: int = 4, horizo
     columns = infer(was.table, recipe, "forecasting")
     backbone = registry.create("backbones", "forecaster", {"context": context, "hidden": 4})
     assert columns.windows is not None
-    spec = backbone.over(columns.windows).windows()
+    spec = backbone.over(columns.windows).over_time()
     assert spec is not None
     order = recipe.stamps == "order"
     found = points.read(was.table, spec.columns, spec.time, spec.series, tmp_path / "points.npy", was.bad, order=order)
@@ -164,7 +164,7 @@ def test_short_series_are_named_and_counted(tmp_path: Path) -> None:
     was, made = windows(tmp_path, rows, label=["load"], series_id="site")
     assert made.usable()[1] == {"brief": "it holds 5 points, fewer than context 4 + horizon 2"}
     divided(tmp_path, rows, label=["load"], series_id="site")
-    with pytest.raises(DataError, match="2 of 2 series too short for a window .*backbone.context"):
+    with pytest.raises(DataError, match=r"2 of 2 series too short for a window .*backbone.context"):
         divided(tmp_path, rows, context=70, label=["load"], series_id="site")
     assert was.bad.total == 0
 

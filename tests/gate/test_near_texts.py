@@ -122,6 +122,15 @@ def test_one_near_row_in_many_is_a_warning() -> None:
     assert (finding.severity, finding.examples[0].row, finding.examples[0].beside) == ("warning", 500, 7)
 
 
+def test_partners_are_rows_of_the_split_that_is_told() -> None:
+    rows, splits = clean_rows(), clean_splits()
+    train, test = splits["train"], splits["test"]
+    rows[train[0]]["text"] = rows[test[0]]["text"]  # stands in test as well
+    rows[train[5]]["text"] = rows[test[0]]["text"] + " indeed"
+    example = found(view(rows, splits), "near_texts")["near_copies_in_training"].examples[0]
+    assert {example.row, example.beside} == {train[0], train[5]}
+
+
 def test_equal_texts_are_left_to_duplicates() -> None:
     rows, splits = clean_rows(), clean_splits()
     rows[splits["train"][0]] = {**rows[splits["test"][0]]}

@@ -94,7 +94,14 @@ def test_errors_come_before_torch(bundle: Path, tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(bytes(data))
+    unfinished = tmp_path / "run"
+    (unfinished / "work").mkdir(parents=True)
+    (unfinished / "recipe.yaml").write_text("task: classification\n")
     for arguments, told in (
+        (
+            [str(unfinished / "bundle"), "--text", "a"],
+            f"is not finished, so there is no bundle yet; go on with: tunesmith tune --resume {unfinished}",
+        ),
         ([str(damaged), "--text", "a"], "was altered or cut short: backbone/model.safetensors"),
         ([str(tmp_path / "none"), "--text", "a"], "there is no bundle at"),
         ([str(bundle), "--text", " "], "no row could be predicted"),

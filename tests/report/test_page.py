@@ -162,6 +162,25 @@ def test_the_scoreboard_marks_the_best_and_says_what_was_left_out(whole: Read) -
     assert {"0.125", "there are no pictures", "[0.810, 0.850]"} <= set(whole.texts["td"])
 
 
+def test_the_run_is_told_apart_from_adapters_it_was_compared_with(tmp_path: Path, whole: Read) -> None:
+    assert "this run" in whole.texts["td"]
+    assert not [text for text in whole.texts["p"] if "adapters compared" in text]
+    lines = [line for line in runs.metrics()["scoreboard"] if line["name"] != "head"]
+
+    def told(other: float) -> str:
+        board = sorted([*lines[:2], runs.contender("head", "adapter", 0.83), runs.contender("lora", "adapter", other)], key=_score)
+        page = read(tmp_path / str(other), {**runs.metrics(), "scoreboard": board})
+        return next(text for text in page.texts["p"] if "adapters compared" in text)
+
+    assert "lora scored best by macro F1 (lora 0.850, head 0.830); the intervals overlap, so chance may have done it" in told(0.85)
+    assert "lora scored best by macro F1 (lora 0.900, head 0.830); the intervals do not overlap" in told(0.9)
+    assert "this run's scored best by macro F1: head 0.830, lora 0.800" in told(0.8)
+
+
+def _score(line: dict[str, Any]) -> float:
+    return -float(line["scores"]["macro_f1"])
+
+
 def test_where_no_slice_is_worse_it_says_so(tmp_path: Path) -> None:
     found = facts.read(runs.write(tmp_path / "run", {**runs.metrics(), "worst_slice": None}))
     assert summary.weakest(found) == "None of 2 parts of the test rows is worse than the others by more than chance."

@@ -26,6 +26,8 @@ FREED = "_blocks_freed"
 
 
 def _own_rate(traits: set[str]) -> float:
+    if "untrained" in traits:  # nothing pretrained that a large step could destroy
+        return 1e-3 if "transformer" in traits else 2e-3
     return 1e-4 if "transformer" in traits else 5e-4
 
 
@@ -85,6 +87,10 @@ class Probe(Freezing):
 
     def apply(self, model: Model, seed: int) -> None:
         only(model, [])
+        if len(model.fresh()) > 1:
+            raise AdapterError(
+                "adapter 'probe' fits the head alone, and this backbone holds new modules that must be trained; use --adapter head"
+            )
 
     def penalties(self) -> Sequence[float]:
         return self.strengths

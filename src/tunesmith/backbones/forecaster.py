@@ -102,14 +102,14 @@ class Forecaster(Backbone):
         known, horizon = (len(self.spec.known), self.spec.horizon) if self.spec else (0, 0)
         return Shape(self.steps, horizon, len(self._past), len(self._targets), known, self.gaps)
 
-    def windows(self) -> Windows | None:
+    def over_time(self) -> Windows | None:
         return None if self.spec is None else dataclasses.replace(self.spec, context=self.steps)
 
     def over(self, windows: Windows) -> Self:
         made = dataclasses.replace(self, columns=windows.columns, spec=windows)
         if reason := made._source.refuse(made._shape):
             raise BackboneError(f"backbone {self.source}: {reason}")
-        return dataclasses.replace(made, context=made.steps, spec=made.windows())
+        return dataclasses.replace(made, context=made.steps, spec=made.over_time())
 
     def measured(self) -> tuple[Sequence[float], Sequence[float]]:
         return self.means or [0.0] * len(self.columns), self.spreads or [1.0] * len(self.columns)

@@ -169,6 +169,9 @@ def verify(folder: Path) -> dict[str, Any]:
     Raises:
         BundleError: what is missing, altered or new.
     """
+    for run in (folder, folder.parent):
+        if not (run / "bundle" / "checksums.json").is_file() and (run / "work").is_dir() and (run / "recipe.yaml").is_file():
+            raise BundleError(f"the run {run} is not finished, so there is no bundle yet; go on with: tunesmith tune --resume {run}")
     if not folder.is_dir():
         raise BundleError(f"there is no bundle at {folder}; a run's bundle is its folder bundle/")
     if not (folder / "checksums.json").is_file() and (folder / "bundle" / "checksums.json").is_file():

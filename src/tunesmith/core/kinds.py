@@ -27,6 +27,9 @@ SOUNDS = (".wav", ".flac", ".ogg", ".oga", ".mp3", ".opus")
 ENDINGS: Mapping[str, tuple[str, ...]] = {"image": PICTURES, "audio": SOUNDS}
 """How names of files of these kinds end."""
 
+FILE: Mapping[str, str] = {"image": "picture", "audio": "sound"}
+"""What one of their files is called."""
+
 SHOWN: Mapping[str, str] = {
     "text": "texts",
     "image": "pictures",

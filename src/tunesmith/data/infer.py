@@ -29,6 +29,10 @@ PARTS = 1 << 16
 LABEL_NAMES = ("label", "labels", "target", "class", "category", "intent", "sentiment", "y", "tags", "diagnosis", "topic", "outcome")
 
 
+HEADER = ("id", "description")
+"""Columns beside DNA that say whose it is: no inputs unless they are named."""
+
+
 @dataclass(frozen=True)
 class Decision:
     """One thing that was decided: what, the value, why, and how to overrule it."""
@@ -231,6 +235,8 @@ def _chosen(kinds: dict[str, str], reads: tuple[str, ...]) -> list[str]:
         return found or [name for name, kind in kinds.items() if kind == "category" and "text" in reads]
     usable = {name: kind for name, kind in kinds.items() if kind in MODALITY}
     order = list(SHOWN)
+    if "dna" in usable.values():  # a FASTA header names a record
+        usable = {name: kind for name, kind in usable.items() if name not in HEADER}
     rich = [name for name, kind in usable.items() if MODALITY[kind] != "tabular"]
     return sorted(rich, key=lambda name: (usable[name] == "text", order.index(usable[name]))) or list(usable)
 

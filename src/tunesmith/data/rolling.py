@@ -143,7 +143,8 @@ def _strided(rows: WindowRows, numbers: Rows, stride: int) -> Rows:
         return numbers
     moments = rows.points.moments[rows.points.place_of[numbers]]
     places: Rows = np.unique(moments, return_inverse=True)[1]
-    return numbers[places % stride == 0]
+    chosen: Rows = numbers[places % stride == 0]
+    return chosen
 
 
 def _size(rows: WindowRows) -> int:

@@ -30,6 +30,7 @@ class _Compared:
 
     Attributes:
         rows: (texts,) row of each; of equal texts the first.
+        firsts: (texts, 3) the first row of each split that holds the text; -1 where none does.
         held: (texts, 3) how many rows of each split hold the text.
         pairs: (pairs, 2) near ones, by their places.
         similar: (pairs,) how near.
@@ -37,6 +38,7 @@ class _Compared:
     """
 
     rows: Rows
+    firsts: Ints
     held: Ints
     pairs: Ints
     similar: npt.NDArray[np.float64]
@@ -64,8 +66,8 @@ class NearTexts(Inspection):
     def applies(self, view: View) -> str | None:
         if not view.of_kind("text"):
             return "there are no texts"
-        if view.of_kind("image"):
-            return "rows with pictures are not alike because their texts are"
+        if view.of_kind("image") or view.of_kind("audio"):
+            return "rows with pictures or sounds are not alike because their texts are"
         return None if prose(view) else "the texts are names, codes or numbers, no sentences"
 
     def inspect(self, view: View) -> list[Finding]:
@@ -81,6 +83,7 @@ class NearTexts(Inspection):
         bound["train"] = self.most - sum(min(bound[split], len(view.splits[split])) for split in ORDER[:2])
         places: dict[bytes, int] = {}
         rows: list[int] = []
+        firsts: list[list[int]] = []
         held: list[list[int]] = []
         worded: list[list[str]] = []
         sizes = []
@@ -94,11 +97,15 @@ class NearTexts(Inspection):
                 place = places.setdefault(hashlib.blake2b(text.encode(), digest_size=16).digest(), len(rows))
                 if place == len(rows):
                     rows.append(int(row))
+                    firsts.append([-1, -1, -1])
                     held.append([0, 0, 0])
                     worded.append(found)
+                if firsts[place][rank] < 0:
+                    firsts[place][rank] = int(row)
                 held[place][rank] += 1
         pairs, similar = near_pairs(shingles(worded, 2), self.similarity)
-        return _Compared(np.asarray(rows, np.int64), np.asarray(held, np.int64).reshape(-1, 3), pairs, similar, sizes)
+        by_split, counts = (np.asarray(values, np.int64).reshape(-1, len(ORDER)) for values in (firsts, held))
+        return _Compared(np.asarray(rows, np.int64), by_split, counts, pairs, similar, sizes)
 
     def _across(self, view: View, compared: _Compared, split: str) -> Finding | None:
         """Rows of a split that have a near text in training."""
@@ -123,7 +130,7 @@ class NearTexts(Inspection):
             f"{rows_said(count, split)} ({percent(count, size)}) differ{'s' * (count == 1)} from a training row in a few words only, so "
             f"that scores flatter the model{_sampled(view, compared)}",
             "leave the near training rows out with --fix, or keep what belongs together on one side with --group COLUMN",
-            _examples(view, compared, both[first], similar[first]),
+            _examples(view, compared.firsts[both[first, 0], rank], compared.firsts[both[first, 1], train], similar[first]),
             compared.rows[out[only]].tolist(),
             compared.rows[both[other[only], 0]].tolist(),
         )
@@ -147,7 +154,7 @@ class NearTexts(Inspection):
             f"{rows_said(count, 'training')} ({percent(count, size)}) differ{'s' * (count == 1)} from an earlier one in a few words only, "
             f"so there are fewer different examples than rows{_sampled(view, compared)}",
             "leave later near copies out with --fix",
-            _examples(view, compared, pairs[:, ::-1], similar),
+            _examples(view, compared.firsts[pairs[:, 1], train], compared.firsts[pairs[:, 0], train], similar),
             compared.rows[out].tolist(),
             compared.rows[first[out]].tolist(),
         )
@@ -158,10 +165,9 @@ def _sampled(view: View, compared: _Compared) -> str:
     return f"; {looked:,} of {all_rows:,} rows were drawn and compared, so there are more" if looked < all_rows else ""
 
 
-def _examples(view: View, compared: _Compared, pairs: Ints, similar: npt.NDArray[np.float64]) -> list[Example]:
-    pairs, similar = pairs[:MOST_EXAMPLES], similar[:MOST_EXAMPLES]
-    rows = compared.rows[pairs[:, 0]]
+def _examples(view: View, rows: Ints, others: Ints, similar: npt.NDArray[np.float64]) -> list[Example]:
+    rows, others, similar = rows[:MOST_EXAMPLES], others[:MOST_EXAMPLES], similar[:MOST_EXAMPLES]
     return [
-        Example(int(row), f"{shown} ({percent(near, 1)} alike)", int(compared.rows[other]))
-        for row, shown, near, other in zip(rows, lines(view, rows), similar, pairs[:, 1], strict=True)
+        Example(int(row), f"{shown} ({percent(near, 1)} alike)", int(other))
+        for row, shown, near, other in zip(rows, lines(view, rows), similar, others, strict=True)
     ]

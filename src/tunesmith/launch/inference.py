@@ -6,7 +6,7 @@ A few rows are predicted in numpy where the bundle has such a form: they are don
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -14,10 +14,10 @@ from tunesmith.core import bundle as bundles
 from tunesmith.core.bundle import Bundle
 from tunesmith.core.contracts import Prediction, Row
 from tunesmith.core.errors import DataError, RowError, UnknownNameError, UsageError
-from tunesmith.core.kinds import PICTURES
+from tunesmith.core.kinds import ENDINGS, FILE, PATHS, SHOWN
 from tunesmith.data import latest
 from tunesmith.data.bad_rows import BadRows
-from tunesmith.data.readers import FolderReader, MemoryReader, PicturesReader, Reader
+from tunesmith.data.readers import TABLES, FilesReader, FolderReader, MemoryReader, Reader, ending_of
 from tunesmith.data.sources import Part, open_source
 from tunesmith.data.table import with_paths
 from tunesmith.data.windows import told
@@ -60,7 +60,7 @@ class Predictor:
         """Predictions for rows, in their order.
 
         Args:
-            inputs: texts or paths of pictures, mappings, a DataFrame, or one path of a table or folder.
+            inputs: texts or paths of pictures or sounds, mappings, a DataFrame, or one path of a table or folder.
 
         Raises:
             DataError: a row cannot be used; use `stream` to be given the others.
@@ -79,7 +79,7 @@ class Predictor:
         return self._predicted(self._usable(inputs, bad), batch_size)
 
     def _predicted(self, rows: Iterator[tuple[T, Row]], batch_size: int = 64) -> Iterator[tuple[T, Row, Prediction]]:
-        windows = self.bundle.backbone.windows()
+        windows = self.bundle.backbone.over_time()
         if windows is not None:
             yield from ((key, row, {**told(windows, row), **item}) for key, row, item in self._said(rows, batch_size))
             return
@@ -98,10 +98,9 @@ class Predictor:
 
     def _usable(self, inputs: Any, bad: BadRows, labels: Sequence[str] = ()) -> Iterator[tuple[Located, Row]]:
         columns = list(self.bundle.backbone.columns)
-        pictures = any(spec.kind == "image" for spec in self.bundle.backbone.input_spec())
-        parts = _parts(inputs, columns, pictures)
-        windows = self.bundle.backbone.windows()
-        rows = self._rows(parts, bad, labels)
+        paths = {spec.column: spec.kind for spec in self.bundle.backbone.input_spec() if spec.kind in PATHS}
+        parts, windows = _parts(inputs, columns, paths), self.bundle.backbone.over_time()
+        rows = self._rows(parts, list(paths), bad, labels)
         if windows is not None and latest.of_time(parts, windows):
             rows = latest.rows(parts, windows, self.bundle.task, bad, bool(labels))
         for (file, where), row in rows:
@@ -112,9 +111,8 @@ class Predictor:
                 continue
             yield (file, where), row
 
-    def _rows(self, parts: Sequence[Part], bad: BadRows, labels: Sequence[str]) -> Iterator[tuple[Located, Row]]:
+    def _rows(self, parts: Sequence[Part], paths: Sequence[str], bad: BadRows, labels: Sequence[str]) -> Iterator[tuple[Located, Row]]:
         columns = list(self.bundle.backbone.columns)
-        pictures = [spec.column for spec in self.bundle.backbone.input_spec() if spec.kind == "image"]
         for part in parts:
             first = True
             for where, row in part.reader.rows(bad):
@@ -124,7 +122,7 @@ class Predictor:
                 if first and labels and not set(labels) & set(row):
                     raise UnknownNameError(f"label column in {part.reader.label} called", labels[0], row)
                 first = False
-                yield (part.reader.label, where), with_paths(dict(row), part.reader.root, pictures)
+                yield (part.reader.label, where), with_paths(dict(row), part.reader.root, paths)
 
     def evaluate(self, data: Any, bad: BadRows | None = None) -> dict[str, Any]:
         """Scores on labelled rows, in memory that does not grow with their number.
@@ -153,40 +151,39 @@ class Predictor:
         return metrics.compute()
 
 
-def _parts(inputs: Any, columns: Sequence[str], pictures: bool) -> list[Part]:
+def _parts(inputs: Any, columns: Sequence[str], paths: Mapping[str, str]) -> list[Part]:
     if isinstance(inputs, str | Path):
         inputs = [inputs]
     if isinstance(inputs, list | tuple) and inputs and all(isinstance(item, str | Path) for item in inputs):
-        return [_part(item, columns, pictures) for item in inputs] if _are_paths(inputs, pictures) else [Part(_values(inputs, columns))]
+        return [_part(item, columns, paths) for item in inputs] if _are_paths(inputs, bool(paths)) else [Part(_values(inputs, columns))]
     if isinstance(inputs, list | tuple) and inputs and not isinstance(inputs[0], dict):
         return [Part(_values(inputs, columns))]
     return open_source(inputs).parts
 
 
-def _are_paths(inputs: Sequence[Any], pictures: bool) -> bool:
-    return pictures or all(
-        isinstance(item, Path) or Path(item).suffix.lower() in (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet") for item in inputs
-    )
+def _are_paths(inputs: Sequence[Any], files: bool) -> bool:
+    return files or all(isinstance(item, Path) or ending_of(Path(item)) in TABLES for item in inputs)
 
 
-def _part(item: str | Path, columns: Sequence[str], pictures: bool) -> Part:
+def _part(item: str | Path, columns: Sequence[str], paths: Mapping[str, str]) -> Part:
     path = Path(item)
-    if pictures and path.suffix.lower() in PICTURES:
-        if not path.is_file():
-            raise DataError(f"the picture {path} does not exist; check the name and the folder")
-        return Part(PicturesReader((path,), columns[0], str(path.parent)))
-    if pictures and path.is_dir() and any(p.suffix.lower() in PICTURES for p in path.iterdir()):
-        found = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES)
-        return Part(PicturesReader(tuple(found), columns[0], str(path)))
+    for column, kind in paths.items():
+        if path.suffix.lower() in ENDINGS[kind]:
+            if not path.is_file():
+                raise DataError(f"the {FILE[kind]} {path} does not exist; check the name and the folder")
+            return Part(FilesReader((path,), column, str(path.parent)))
+        found = sorted(p for p in path.iterdir() if p.suffix.lower() in ENDINGS[kind]) if path.is_dir() else []
+        if found:
+            return Part(FilesReader(tuple(found), column, str(path)))
     source = open_source(str(path))
     if len(source.parts) > 1:
         raise DataError(
             f"{path} holds several splits ({', '.join(p.reader.label for p in source.parts)}); name one of its files or folders"
         )
     part = source.parts[0]
-    if isinstance(part.reader, FolderReader) and columns[0] != "image":
+    if isinstance(part.reader, FolderReader) and columns[0] != (kind := part.reader.kind):
         raise DataError(
-            f"{path} is a folder of pictures per class, whose column is called image; this bundle reads the column {columns[0]!r}"
+            f"{path} is a folder of {SHOWN[kind]} per class, whose column is called {kind}; this bundle reads the column {columns[0]!r}"
         )
     return part
 

@@ -103,7 +103,7 @@ def _windowed(recipe: Recipe, was: Read, parts: Parts, split_column: str | None,
 
 
 def _windows(recipe: Recipe, table: Table, parts: Parts, run: Run, bad: BadRows) -> WindowRows:
-    spec = parts.backbone.windows()
+    spec = parts.backbone.over_time()
     assert spec is not None, "it was made to read windows"
     found = points.read(table, spec.columns, spec.time, spec.series, run.work / "points.npy", bad, order=recipe.data.stamps == "order")
     return WindowRows(table, found, dataclasses.replace(spec, step=str(found.step), form=found.form))

@@ -30,6 +30,9 @@ SAMPLE = 8
 TIMED = 32
 """Rows by which the time that known values spared is judged."""
 
+TELL = 15.0
+"""Seconds between two words of how far computing is."""
+
 SCORED = ("validation", "test")
 WORTH = 0.1
 """Share of the forward pass below which reading what was remembered costs about what computing it does."""
@@ -153,7 +156,7 @@ def _computed(found: StandIn, parts: Parts, model: Model, table: AnyRows, divide
     """Compute what is not known yet; gives for how many rows, None where it cannot be kept and the model can do without."""
     model.eval()
     try:
-        computed = found.frozen.remember(_all(parts, table, divided, found.views), device)
+        computed = found.frozen.remember(_told(_all(parts, table, divided, found.views), found.count(divided)), device)
     except OutputError as error:
         if parts.adapter.penalties() is not None:
             raise
@@ -166,6 +169,16 @@ def _computed(found: StandIn, parts: Parts, model: Model, table: AnyRows, divide
     if excess := found.frozen.store.room.excess():
         console.say(f"feature cache: {excess}")
     return computed
+
+
+def _told(rows: Iterator[tuple[Row, Random | None]], count: int) -> Iterator[tuple[Row, Random | None]]:
+    """The rows as they are; how many were asked for is told from time to time, as nothing else is heard for minutes."""
+    last = time.monotonic()
+    for number, row in enumerate(rows):
+        if time.monotonic() - last > TELL:
+            console.say(f"feature cache: at row {number:,} of {count:,}")
+            last = time.monotonic()
+        yield row
 
 
 def _spared(found: StandIn, table: AnyRows, divided: Divided, computed: int, device: torch.device) -> float:

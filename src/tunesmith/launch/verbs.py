@@ -25,7 +25,7 @@ def predict(bundle: str, inputs: list[str], texts: list[str], out: str | None, a
 
     Args:
         bundle: folder of the bundle.
-        inputs: tables, pictures, folders of pictures.
+        inputs: tables, pictures, sounds, folders of these.
         texts: texts given on the command line.
         out: file to write, or None for standard output.
         as_json: one JSON object a line on standard output.
@@ -40,7 +40,7 @@ def predict(bundle: str, inputs: list[str], texts: list[str], out: str | None, a
     sources: list[Any] = [[Path(name) for name in inputs]] if inputs else []
     if texts:
         if "text" not in predictor.bundle.backbone.traits():
-            raise UsageError("--text was given, but this bundle reads pictures; give their files")
+            raise UsageError("--text was given, but this bundle reads no texts; give files")
         sources.append([{predictor.bundle.backbone.columns[0]: text} for text in texts])
     records = (_record(place, prediction) for source in sources for place, _, prediction in predictor.stream(source, bad))
     count = _write(records, Path(out)) if out else _print(records, as_json)

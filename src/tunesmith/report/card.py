@@ -18,6 +18,8 @@ PIPELINES = {
     ("text", "multilabel"): "text-classification",
     ("image", "classification"): "image-classification",
     ("image", "multilabel"): "image-classification",
+    ("audio", "classification"): "audio-classification",
+    ("audio", "multilabel"): "audio-classification",
 }
 HUB_NAMES = {"minilm": "sentence-transformers/all-MiniLM-L6-v2"}
 """Where the embedded checkpoint stands on the hub."""

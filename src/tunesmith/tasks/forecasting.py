@@ -150,7 +150,7 @@ class Forecasting(Task):
         from tunesmith.tasks._forecast_head import PooledForecastHead, WindowHead, passing
 
         network = backbone.open()
-        width, windows = backbone.width(network), backbone.windows()
+        width, windows = backbone.width(network), backbone.over_time()
         if windows is None:
             return Model(backbone, network, PooledForecastHead(width, self._shape, self.dropout))
         own = backbone.forecasts(network)

@@ -46,7 +46,7 @@ class Backbone(ABC):
         """
         return {"columns": list(kinds)}
 
-    def windows(self) -> Windows | None:
+    def over_time(self) -> Windows | None:
         """What it reads where rows are time points of a table; None where a row is an example by itself."""
         return None
 
@@ -110,6 +110,14 @@ class Backbone(ABC):
     @abstractmethod
     def blocks(self, network: nn.Module) -> list[nn.Module]:
         """The layers from input to output; together they hold every parameter."""
+
+    def fresh(self, network: nn.Module) -> list[nn.Module]:
+        """Modules of the network that no pretraining has touched: they train under every adapter, at the head's rate."""
+        return []
+
+    def modalities(self) -> dict[str, tuple[str, ...]]:
+        """Modality -> its columns, where a row may lack some of several modalities; empty where it needs all its inputs."""
+        return {}
 
     @abstractmethod
     def width(self, network: nn.Module) -> int:
