@@ -23,6 +23,8 @@ import tunesmith
 from tunesmith import cli
 from tunesmith.core.errors import DataError, UnknownNameError
 from tunesmith.core.files import read_json
+from tunesmith.core.run import Run
+from tunesmith.engine import checkpoints
 
 OPTIONS = ["--task", "forecasting", "--label", "load", "--known", "day", "--series-id", "site", "--set", "task.horizon=6"]
 SMALL = ["--set", "backbone.context=24", "--set", "backbone.hidden=16", "--epochs", "3", "--tuning", "off", "--lr", "0.01"]
@@ -154,7 +156,8 @@ def test_a_killed_run_goes_on_to_the_same_weights(run: Path, tmp_path: Path) -> 
     out = tmp_path / "run"
     command = [sys.executable, "-m", "tunesmith", "tune", str(table), *OPTIONS, *SMALL, "--out", str(out)]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=dict(os.environ))
-    _until(lambda: any((out / "work" / "checkpoints").glob("*/progress.json")) or process.poll() is not None)
+    _until(lambda: checkpoints.latest(Run(out).checkpoints) is not None or process.poll() is not None)
+    assert process.poll() is None
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     table.write_text("gone")  # the rows that the run began with are kept
