@@ -5,7 +5,8 @@
 Choices: token ids are padded to the longest text of the batch, never to a fixed length. Two input columns become the two segments the
 tokenizer knows, more are joined by line breaks. The vector is pooled as the checkpoint says (a sentence-transformers folder's own
 configuration), else by the first token where the tokenizer adds one for that purpose, by the last token for decoders, else by the
-mean. A pooler layer that nothing reads is left out, so that every trainable weight takes part.
+mean. A pooler layer that nothing reads is left out, so that every trainable weight takes part. Of a CLIP or SigLIP the tower of texts is
+read: its vector is the one that stands beside the vectors of pictures, however it is pooled.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
-from tunesmith.backbones import _checkpoints
+from tunesmith.backbones import _checkpoints, _towers
 from tunesmith.core.contracts import Backbone, Batch, Encoded, Features, InputSpec, Row
 from tunesmith.core.errors import BackboneError, RowError, require
 
@@ -76,6 +77,13 @@ class Text(Backbone):
         return values
 
     @functools.cached_property
+    def tower(self) -> _towers.Tower | None:
+        """The tower of texts of a CLIP or SigLIP; None for other checkpoints."""
+        if str(self.config.get("model_type")).split("_")[0] not in _towers.FAMILIES:
+            return None  # without loading a library
+        return _towers.tower(self.architecture, "text")
+
+    @functools.cached_property
     def architecture(self) -> Any:
         """config.json as transformers reads it, with all defaults filled in."""
         _ = self.config  # tells better of a missing file than transformers does
@@ -105,6 +113,8 @@ class Text(Backbone):
         own = self.folder / "sentence_bert_config.json"
         told = json.loads(own.read_text(encoding="utf-8")).get("max_seq_length") if own.is_file() else None
         positions = self.config.get("max_position_embeddings") or self.config.get("n_positions") or 0
+        if self.tower is not None:
+            positions = self.tower.config.max_position_embeddings
         if self.config.get("model_type") in PADDED_POSITIONS:
             positions -= 1 + int(self.config.get("pad_token_id") or 0)
         return int(told or min(256, positions if positions > 0 else 256))
@@ -122,6 +132,8 @@ class Text(Backbone):
         return "cls" if self.tokenizer.cls_token else "mean"
 
     def traits(self) -> set[str]:
+        if self.tower is not None:
+            return {"text", "transformer", "tower"}
         kind = self.config.get("model_type")
         decoder = self.config.get("is_decoder") or any("CausalLM" in a or "LMHead" in a for a in self.config.get("architectures") or [])
         decoder = (decoder or kind in DECODERS) and kind not in ("bert", "roberta")
@@ -133,6 +145,8 @@ class Text(Backbone):
 
         transformers = require("transformers", "text backbones")
         config = self.architecture
+        if self.tower is not None:
+            return self._opened_tower(self.tower)
         encoder = type(config) in transformers.MODEL_FOR_TEXT_ENCODING_MAPPING  # of T5 and kin the encoder alone
         if config.is_encoder_decoder and not encoder:
             raise BackboneError(f"{self.source} is an encoder with a decoder, of which the encoder cannot be taken alone; choose another")
@@ -149,6 +163,21 @@ class Text(Backbone):
         positions = _positions(network)
         if positions is not None and self.length > positions:
             raise BackboneError(f"backbone.max_length is {self.length}, but {self.source} has positions for {positions} tokens; lower it")
+        self.__dict__["_loaded"] = loaded
+        module: nn.Module = network
+        return module
+
+    def _opened_tower(self, tower: _towers.Tower) -> nn.Module:
+        if self.length > tower.config.max_position_embeddings:
+            most = tower.config.max_position_embeddings
+            raise BackboneError(f"backbone.max_length is {self.length}, but {self.source} has positions for {most} tokens; lower it")
+        loaded = _checkpoints.Loaded("random weights", 0, [], [])
+        if self.weights:
+            network, loaded = _checkpoints.hub_filled(tower.config, tower.family, self.weights, (), tower.others)
+        elif self.scratch:
+            network = tower.family(tower.config)
+        else:
+            network, loaded = _checkpoints.hub_network(self.folder, tower.family, self.source, (), config=tower.config, others=tower.others)
         self.__dict__["_loaded"] = loaded
         module: nn.Module = network
         return module
@@ -182,8 +211,17 @@ class Text(Backbone):
         texts = [item["text"] for item in items]
         # networks without segments would read their numbers as tokens (GPT-2) or refuse them
         segments = int(getattr(self.architecture, "type_vocab_size", 0) or 0) > 1
-        encoded = self._tokenized(texts, padding=True, return_tensors="pt", return_token_type_ids=segments)
+        encoded = self._tokenized(
+            texts, padding=self._padding, return_tensors="pt", return_token_type_ids=segments, return_attention_mask=True
+        )
+        if self._padding == "max_length":
+            encoded["attention_mask"].fill_(1)
         return {key: encoded[key] for key in ("input_ids", "attention_mask", "token_type_ids") if key in encoded}
+
+    @property
+    def _padding(self) -> bool | str:
+        """How texts are padded: to the longest one, or as a SigLIP was trained, which also reads its padding."""
+        return "max_length" if self.tower is not None and self.tower.padded else True
 
     def _tokenized(self, texts: Sequence[list[str]], **options: Any) -> Any:
         """What the tokenizer makes of encoded rows, each cut to the length that is read."""
@@ -196,8 +234,11 @@ class Text(Backbone):
     def features(self, network: nn.Module, batch: Batch) -> Features:
         import torch
 
-        tokens: torch.Tensor = network(**batch).last_hidden_state  # (batch, length, width)
+        out = network(**batch)
+        tokens: torch.Tensor = out.last_hidden_state  # (batch, length, width)
         mask = batch["attention_mask"]
+        if self.tower is not None:
+            return Features(pooled=out.pooler_output if self.tower.padded else out.text_embeds, tokens=tokens, mask=mask)
         if tokens.shape[1] > mask.shape[1]:  # prompt tuning puts its own tokens in front
             mask = torch.cat([mask.new_ones(len(mask), tokens.shape[1] - mask.shape[1]), mask], dim=1)
         return Features(pooled=pooled(tokens, mask, self.pooled_by, batch["attention_mask"].shape[1]), tokens=tokens, mask=mask)
@@ -229,7 +270,7 @@ class Text(Backbone):
 
     def width(self, network: nn.Module) -> int:
         config: Any = network.config
-        return int(config.hidden_size)
+        return (_towers.width(network) if self.tower is not None else None) or int(config.hidden_size)
 
     def input_spec(self) -> list[InputSpec]:
         return [InputSpec(column, "text", f"text, up to about {self.length} tokens") for column in self.columns]
@@ -239,7 +280,8 @@ class Text(Backbone):
 
         if not rows:
             return np.zeros(0, np.int64)
-        ids = self._tokenized([self.encode(row)["text"] for row in rows], return_attention_mask=False)["input_ids"]
+        padding = self._padding if self._padding == "max_length" else False
+        ids = self._tokenized([self.encode(row)["text"] for row in rows], padding=padding, return_attention_mask=False)["input_ids"]
         return np.fromiter(map(len, ids), np.int64, len(ids))
 
     def apart(self, state: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
@@ -260,11 +302,13 @@ class Text(Backbone):
     def save(self, network: nn.Module, weights: Mapping[str, torch.Tensor], folder: Path) -> None:
         _checkpoints.save_hub(network, weights, folder)
         self.tokenizer.save_pretrained(str(folder))
+        (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": self.length}), encoding="utf-8")
+        if self.tower is not None:
+            return
         (folder / POOLING).parent.mkdir(exist_ok=True)
         flags = {f"pooling_mode_{name}": mode == self.pooled_by for name, mode in SENTENCE_MODES.items()}
         told = {"word_embedding_dimension": self.width(network), **flags}
         (folder / POOLING).write_text(json.dumps(told, indent=2), encoding="utf-8")
-        (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": self.length}), encoding="utf-8")
 
     def moved(self, folder: Path) -> Text:
         return dataclasses.replace(self, source=str(folder), pooling=self.pooled_by, max_length=self.length, weights=None, scratch=False)

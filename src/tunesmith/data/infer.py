@@ -6,6 +6,7 @@ that two readings fit equally well is refused with a question instead.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import re
 from collections import Counter
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from tunesmith.core import registry
 from tunesmith.core.cells import is_number, split_labels
 from tunesmith.core.errors import DataError, UnknownNameError, UsageError
-from tunesmith.core.kinds import ENDINGS, MODALITY, SHOWN, bytes_kind, modality_of
+from tunesmith.core.kinds import ENDINGS, MODALITY, PATHS, SHOWN, bytes_kind, modality_of
 from tunesmith.data.sources import SPLITS
 from tunesmith.data.table import Table
 from tunesmith.data.values import Value
@@ -126,10 +127,17 @@ def infer(table: Table, recipe: DataRecipe, task: str | None) -> Columns:
     sample = {name: table.sample(name, SAMPLE) for name in table.columns}
     decisions: list[Decision] = []
     split = _split_column(sample, recipe, decisions)
-    label = recipe.label or [_label_column(sample, recipe, split, decisions)]
+    family = registry.find("tasks", task).load() if task is not None else None
+    labelled = family is None or family.labelled
+    label = recipe.label or ([_label_column(sample, recipe, split, decisions)] if labelled else [])
     if recipe.label:
         decisions.append(Decision("label", ", ".join(label), "as given", "--label"))
-    kinds, modality = _inputs(sample, recipe, {*label, split, recipe.group, recipe.time}, decisions)
+    elif not labelled:
+        decisions.append(Decision("label", "none", f"task '{task}' makes it of the inputs", "--label"))
+    if family is not None and family.needs and recipe.modality is None:
+        recipe = dataclasses.replace(recipe, modality=family.needs[0])
+    group = recipe.group if recipe.group and kind_of(sample[recipe.group]) not in PATHS else None  # pictures that repeat are inputs too
+    kinds, modality = _inputs(sample, recipe, {*label, split, group, recipe.time}, decisions)
     if task is None:
         task, why = task_of(table, label)
         decisions.append(Decision("task", task, why, "--task"))

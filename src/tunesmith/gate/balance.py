@@ -21,6 +21,7 @@ class Balance(Inspection):
     """Classes that are rare, missing from a split, or far outnumbered; numbers that never change."""
 
     name: ClassVar[str] = "balance"
+    answers: ClassVar[tuple[str, ...]] = ("classes", "labels", "numbers")
     ratio: float = field(default=10.0, metadata={"help": "rows of the largest class to those of the smallest from which that is a warning"})
     rare: int = field(default=10, metadata={"help": "training rows below which a class is rare"})
     same: float = field(default=0.5, metadata={"help": "share of equal numbers among the targets from which that is a warning"})

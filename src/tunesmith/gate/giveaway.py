@@ -44,6 +44,7 @@ class Giveaway(Inspection):
     """A single column, word or picture size from which the label follows."""
 
     name: ClassVar[str] = "giveaway"
+    answers: ClassVar[tuple[str, ...]] = ("classes", "labels", "numbers")
     accuracy: float = field(default=0.98, metadata={"help": "balanced accuracy, AUROC, rank correlation or precision from which it does"})
     rows: int = field(default=50, metadata={"help": "training rows without which nothing is said"})
     held: int = field(default=20, metadata={"help": "validation rows without which nothing is said"})

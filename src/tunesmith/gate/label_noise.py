@@ -42,6 +42,7 @@ class LabelNoise(Inspection):
     """Labels that a linear model on features or words firmly contradicts."""
 
     name: ClassVar[str] = "label_noise"
+    answers: ClassVar[tuple[str, ...]] = ("classes", "labels", "numbers")
     ruled_out: float = field(default=0.1, metadata={"help": "probability of the given label below which it is a candidate"})
     accuracy: float = field(default=0.6, metadata={"help": "least accuracy of the linear model for its word to count"})
     share: float = field(default=0.03, metadata={"help": "share of candidates from which it is a warning"})

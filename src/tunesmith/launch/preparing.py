@@ -65,7 +65,7 @@ def prepared(recipe: Recipe, source: Any, run: Run) -> Ready:
     parts = resolve(recipe, columns)
     console.decisions([*columns.decisions, *parts.decisions])
     kept = pictures.kept(parts, was.table)
-    divided = prepare.divide(was, columns.split, recipe.data, parts.task, parts.backbone, recipe.seed, kept)
+    divided = prepare.divide(was, columns.split, parts.recipe.data, parts.task, parts.backbone, recipe.seed, kept)
     console.decisions(divided.decisions)
     pictures.stored(run, kept)
     parts = dataclasses.replace(parts, task=divided.task, backbone=divided.backbone)

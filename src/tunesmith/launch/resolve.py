@@ -9,7 +9,7 @@ from typing import Any
 
 from tunesmith.core import registry
 from tunesmith.core.contracts import Adapter, Backbone, Defaults, Task
-from tunesmith.core.errors import AdapterError, UnknownNameError, UsageError
+from tunesmith.core.errors import AdapterError, BackboneError, UnknownNameError, UsageError
 from tunesmith.core.fitting import OptimizerSpec, Schedule
 from tunesmith.data.infer import Columns, Decision
 from tunesmith.engine.levers import named
@@ -59,14 +59,28 @@ def resolve(recipe: Recipe, columns: Columns) -> Parts:
     found: list[Decision] = []
     task: Task = registry.create("tasks", columns.task, {**recipe.task.options, "label": columns.label})
     named = recipe.backbone.name
-    backbone = backbone_of(recipe, columns)
+    task, backbone = task.meet(backbone_of(recipe, columns))
     source: str = named or str(getattr(backbone, "source", columns.modality))
     found.append(Decision("backbone", source, "as given" if named else f"the default for {columns.modality}", "--backbone"))
     traits = backbone.traits()
+    _serving(task, traits, source)
     adapter_name, why = _adapter_of(recipe, traits)
     found.append(Decision("adapter", adapter_name, why, "--adapter"))
     adapter: Adapter = registry.create("adapters", adapter_name, recipe.adapter.options)
     _fitting(adapter_name, adapter, traits, source)
+    if adapter.penalties() is not None and not task.divides:
+        raise AdapterError(
+            f"adapter '{adapter_name}' fits a head part by part, and task '{task.name}' holds the rows of a batch against each other; use "
+            "--adapter head, which trains it step by step"
+        )
+    if recipe.training.accumulate > 1 and not task.divides:
+        raise UsageError(
+            f"--accumulate computes a batch in pieces, and task '{task.name}' holds the rows of a batch against each other; give a smaller "
+            "--batch-size, or --gradient-checkpointing"
+        )
+    if backbone.repeated and not (recipe.data.group or recipe.data.time):
+        recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, group=backbone.repeated))
+        found.append(Decision("group", backbone.repeated, "rows of one picture stay on one side of the split", "--group"))
     for name in recipe.proof.compare or []:
         _fitting(name, registry.create("adapters", name, {}), traits, source)
     defaults = adapter.defaults(traits)
@@ -85,6 +99,13 @@ def resolve(recipe: Recipe, columns: Columns) -> Parts:
         )
     )
     return Parts(full, task, backbone, adapter, optimizer, schedule, found)
+
+
+def _serving(task: Task, traits: set[str], source: str) -> None:
+    """Refuse a backbone that lacks what the task needs."""
+    lacking = [trait for trait in task.needs if trait not in traits]
+    if lacking:
+        raise BackboneError(f"task '{task.name}' needs a backbone of kind {lacking[0]}, and {source} is none; use --modality {lacking[0]}")
 
 
 def _adapter_of(recipe: Recipe, traits: set[str]) -> tuple[str, str]:

@@ -68,11 +68,16 @@ def _print(records: Iterator[dict[str, Any]], as_json: bool) -> int:
             continue
         probabilities = record.pop("probabilities", None)
         best = sorted(probabilities.items(), key=lambda item: -item[1])[:3] if probabilities else []
-        main = [str(v) if not isinstance(v, float) else f"{v:.4g}" for k, v in record.items() if k not in ("file", "where", "probability")]
+        told = {k: v for k, v in record.items() if k not in ("file", "where", "probability") and not _is_vector(v)}
+        main = [str(v) if not isinstance(v, float) else f"{v:.4g}" for v in told.values()]
         print(
             f"{record['file']}, {record['where']}: {' '.join(main)}" + (f"  ({', '.join(f'{k} {p:.1%}' for k, p in best)})" if best else "")
         )
     return count
+
+
+def _is_vector(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], float)
 
 
 def _write(records: Iterable[dict[str, Any]], path: Path) -> int:

@@ -63,11 +63,27 @@ class Task(ABC):
     Attributes:
         answers: what a prediction is: `classes` (one of several), `labels` (any of several), `numbers`, `text`, `series` ...; it tells
             baselines and inspections whether they are made for it.
+        needs: traits without which a backbone does not serve it; the first of them is the modality that is taken where none was named.
+        labelled: whether rows carry a label of their own; False where it is made of the inputs.
+        divides: whether the loss of a batch is that of its pieces together, so that it may be computed in pieces; False where rows are
+            held against each other, as in contrastive learning.
     """
 
     name: ClassVar[str]
     answers: ClassVar[str] = "classes"
+    needs: ClassVar[tuple[str, ...]] = ()
+    labelled: ClassVar[bool] = True
+    divides: ClassVar[bool] = True
     phases: ClassVar[tuple[str, ...]] = ("main",)
+
+    def meet(self, backbone: Backbone) -> tuple[Task, Backbone]:
+        """Both as they go together, before anything is read: a task that knows what the checkpoint brings (an alphabet), a backbone that
+        reads rows as the task needs them (whole).
+
+        Raises:
+            BackboneError: they do not go together.
+        """
+        return self, backbone
 
     @abstractmethod
     def raw(self, row: Row) -> Any:
