@@ -127,4 +127,4 @@ def test_a_resumed_run_trains_on_the_same_rows(
     np.testing.assert_array_equal(rows, rows_again)
     np.testing.assert_array_equal(plan.rows, again.rows)
     np.testing.assert_array_equal(plan.sizes, again.sizes)
-    assert restored_division(out / "work", "classification").settled
+    assert restored_division(out / "work", "classification", "text").settled

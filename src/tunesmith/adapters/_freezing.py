@@ -39,9 +39,9 @@ class Freezing(Adapter):
 
 
 def only(model: Model, parts: list[nn.Module]) -> None:
-    """Make the head and `parts` trainable, and nothing else."""
+    """Make `parts` and what is new trainable, and nothing else."""
     for parameter in model.network.parameters():
         parameter.requires_grad = False
-    for part in [*parts, model.head]:
+    for part in [*parts, *model.fresh()]:
         for parameter in part.parameters():
             parameter.requires_grad = True

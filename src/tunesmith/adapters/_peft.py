@@ -52,8 +52,8 @@ class PeftAdapter(Adapter):
         if self.lengthens:
             model.network.register_forward_pre_hook(_without_segments, with_kwargs=True)
         _prove(self.name, model, self.lengthens)
-        for parameter in model.head.parameters():
-            parameter.requires_grad = True
+        for part in model.fresh():
+            part.requires_grad_(True)
 
     def save(self, model: Model, folder: Path) -> bool:
         if _is_merged(model):

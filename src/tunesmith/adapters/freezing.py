@@ -85,6 +85,10 @@ class Probe(Freezing):
 
     def apply(self, model: Model, seed: int) -> None:
         only(model, [])
+        if len(model.fresh()) > 1:
+            raise AdapterError(
+                "adapter 'probe' fits the head alone, and this backbone holds new modules that must be trained; use --adapter head"
+            )
 
     def penalties(self) -> Sequence[float]:
         return self.strengths

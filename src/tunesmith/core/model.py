@@ -39,6 +39,10 @@ class Model(nn.Module):
         """The backbone's layers from input to output, also when an adapter has wrapped the network."""
         return self.backbone.blocks(self._bare[0])
 
+    def fresh(self) -> list[nn.Module]:
+        """What no pretraining has touched, and every adapter trains: the head, and what the backbone adds to what it was given."""
+        return [self.head, *self.backbone.fresh(self._bare[0])]
+
     def forward(self, batch: Batch) -> torch.Tensor:
         """Outputs of the head for a collated batch."""
         outputs: torch.Tensor = self.head(self.features(batch))

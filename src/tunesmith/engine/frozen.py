@@ -253,6 +253,12 @@ class Frozen(Backbone):
     def blocks(self, network: nn.Module) -> list[nn.Module]:
         return self.inner.blocks(network)
 
+    def fresh(self, network: nn.Module) -> list[nn.Module]:
+        return self.inner.fresh(network)
+
+    def modalities(self) -> dict[str, tuple[str, ...]]:
+        return self.inner.modalities()
+
     def width(self, network: nn.Module) -> int:
         return self.inner.width(network)
 

@@ -39,7 +39,8 @@ class Adapter(ABC):
 
     @abstractmethod
     def apply(self, model: Model, seed: int) -> None:
-        """Set what may change: freeze, or wrap the network in place. Head parameters always stay trainable.
+        """Set what may change: freeze, or wrap the network in place. What is new (`Model.fresh`: the head, modules that no pretraining has
+        touched) always stays trainable.
 
         Raises:
             AdapterError: nothing in this network fits.

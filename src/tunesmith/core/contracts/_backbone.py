@@ -92,6 +92,14 @@ class Backbone(ABC):
     def blocks(self, network: nn.Module) -> list[nn.Module]:
         """The layers from input to output; together they hold every parameter."""
 
+    def fresh(self, network: nn.Module) -> list[nn.Module]:
+        """Modules of the network that no pretraining has touched: they train under every adapter, at the head's rate."""
+        return []
+
+    def modalities(self) -> dict[str, tuple[str, ...]]:
+        """Modality -> its columns, where a row may lack some of several modalities; empty where it needs all its inputs."""
+        return {}
+
     @abstractmethod
     def width(self, network: nn.Module) -> int:
         """Width of `Features.pooled`."""
