@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-SIDES = ("image", "text")
 SOURCE = "a folder or hub id of a CLIP or SigLIP, or two encoders as IMAGE+TEXT, such as timm:mobilenetv3_small_100+minilm"
 
 
@@ -189,8 +188,8 @@ class DualEncoder(Backbone):
         def within(options: dict[str, Any], side: str) -> dict[str, Any]:
             return {**options, "source": str(folder / side), "weights": None, "scratch": False}
 
-        own = {side: within(getattr(self, side), side) for side in SIDES}
-        return dataclasses.replace(self, **own, scale=self.logit[0], bias=self.logit[1])
+        image, text = within(self.image, "image"), within(self.text, "text")
+        return dataclasses.replace(self, image=image, text=text, scale=self.logit[0], bias=self.logit[1])
 
     def settings(self) -> dict[str, Any]:
         resolved = {side: part.settings() for side, part in self.parts.items()}

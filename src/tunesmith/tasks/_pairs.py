@@ -31,9 +31,10 @@ class Space(nn.Module):
         self.width = sides.widths[0] if self.own else width
         if not self.own:
             # Glorot's uniform start: random projections keep about the angles that the encoders' vectors had
-            self.projections = nn.ModuleList([nn.Linear(side, width, bias=False) for side in sides.widths])
-            for layer in self.projections:
+            layers = [nn.Linear(side, width, bias=False) for side in sides.widths]
+            for layer in layers:
                 nn.init.xavier_uniform_(layer.weight)
+            self.projections = nn.ModuleList(layers)
 
     def side(self, number: int, vectors: torch.Tensor) -> torch.Tensor:
         """(rows, width of the side) -> (rows, width) of length 1; side 0 is the picture, 1 the text."""

@@ -4,10 +4,10 @@
     -> {"similarity": 0.31, "image": [0.02, ...], "text": [0.05, ...]}        vectors of length 1; similarity is their cosine
 
 Losses: `infonce` (CLIP: Radford et al. 2021), cross-entropy of each picture among the captions of its batch and of each caption among its
-pictures, halved; `sigmoid` (SigLIP: Zhai et al. 2023), one decision for each pair, divided by the rows. The other rows of a batch are what a
-row is told apart from, so a batch is never computed in pieces, and larger batches are harder and better. Captions of one picture are
-neither right nor wrong for each other's copies of it: they are left out. Rows need no label: which picture it is is what they are scored
-by (a column named as label tells things apart instead, where one thing has several pictures).
+pictures, halved; `sigmoid` (SigLIP: Zhai et al. 2023), one decision for each pair, divided by the rows. The other rows of a batch are what
+a row is told apart from, so a batch is never computed in pieces, and larger batches are harder and better. Pairs of a picture with
+another of its own captions are neither right nor wrong: they are left out. Rows need no label, as they are scored by which picture they
+show (a column named as label tells things apart instead, where one thing has several pictures).
 """
 
 from __future__ import annotations
