@@ -48,11 +48,25 @@ TINY = {
         {"fusion", "transformer", "linear", "layer_norm"},
         lambda root: {"text": _text(root, "bert"), "image": _image(root, "vit")},
     ),
+    "clip_pictures": Tiny("image", {"image", "transformer", "linear", "layer_norm"}, lambda root: _image(root, "clip")),
+    "siglip_texts": Tiny("text", {"text", "transformer", "tower"}, lambda root: {"source": str(root / "siglip")}),
+    "clip": Tiny(
+        "dual_encoder",
+        {"dual_encoder", "transformer", "linear", "layer_norm"},
+        lambda root: {"source": str(root / "clip"), "text": {"max_length": 40}},
+    ),
+    "siglip": Tiny("dual_encoder", {"dual_encoder", "transformer", "linear", "layer_norm"}, lambda root: {"source": str(root / "siglip")}),
+    "two_encoders": Tiny(
+        "dual_encoder",
+        {"dual_encoder", "transformer", "convolution"},
+        lambda root: {"source": f"{root / 'timm_resnet'}+{root / 'bert'}", "text": {"max_length": 40}},
+    ),
 }
 
 VARIANTS: dict[str, list[dict[str, Any]]] = {
     "classification": [{}, {"class_weights": "balanced", "label_smoothing": 0.1, "hidden": 8}],
     "regression": [{}, {"loss_name": "huber"}],
+    "contrastive": [{"width": 8}, {"loss_name": "sigmoid", "width": 8}],
 }
 """Settings of a task that change its loss; one plain variant where nothing is said."""
 
@@ -60,6 +74,11 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
 def tasks() -> list[tuple[str, dict[str, Any]]]:
     """Every registered task in its variants."""
     return [(name, options) for name in registry.entries("tasks") for options in VARIANTS.get(name, [{}])]
+
+
+def serves(tiny: str, task: str) -> bool:
+    """Whether a backbone has what the task needs."""
+    return set(registry.find("tasks", task).load().needs) <= TINY[tiny].traits
 
 
 def adapters(fitting: bool) -> list[tuple[str, str]]:

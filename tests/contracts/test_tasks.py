@@ -9,16 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.contracts.table import TINY, Case, backbone, case, plain, tasks
+from tests.contracts.table import TINY, Case, backbone, case, plain, serves, tasks
 
 from tunesmith.core import registry
 from tunesmith.core.contracts import Task
+from tunesmith.core.outcomes import Baseline
 from tunesmith.evaluate.checks import differences
 
 
 @pytest.fixture(
     scope="module",
-    params=[(tiny, name, options) for tiny in TINY for name, options in tasks()],
+    params=[(tiny, name, options) for tiny in TINY for name, options in tasks() if serves(tiny, name)],
     ids=lambda p: "-".join([p[0], p[1], *p[2]]),
 )
 def made(request: pytest.FixtureRequest, checkpoints: Path) -> Case:
@@ -34,7 +35,10 @@ def test_loss_is_finite_and_a_sum_over_rows(made: Case) -> None:
             parts = [float(made.task.loss(made.model, made.batch(i, i + 1), phase)) for i in range(len(made.rows))]
         assert math.isfinite(whole)
         assert whole > 0
-        assert math.fsum(parts) == pytest.approx(whole, rel=1e-4)
+        if made.task.divides:
+            assert math.fsum(parts) == pytest.approx(whole, rel=1e-4)
+        else:  # a row alone is held against nothing
+            assert math.fsum(parts) < whole
 
 
 def test_weight_is_a_sum_over_rows(made: Case) -> None:
@@ -59,6 +63,8 @@ def test_predictions_are_plain_json(made: Case) -> None:
 
 
 def test_outputs_of_what_a_baseline_says_decode_to_it(made: Case) -> None:
+    if made.task.answers not in Baseline.answers:
+        pytest.skip(f"no baseline is made for {made.task.answers}")
     raw = made.outputs().numpy()
     found = made.task.decode(raw)
     said = np.asarray([list(item["probabilities"].values()) if "probabilities" in item else [item["value"]] for item in found])
@@ -132,8 +138,9 @@ def test_rows_are_shown_to_people(made: Case) -> None:
     assert all(isinstance(label, str) for label in made.task.labels())
 
 
-@pytest.mark.parametrize("tiny", ["bert", "vit"])
-@pytest.mark.parametrize("name", registry.entries("tasks"))
+@pytest.mark.parametrize(
+    ("name", "tiny"), [(n, tiny) for n in registry.entries("tasks") for tiny in ("bert", "vit", "clip") if serves(tiny, n)]
+)
 def test_synthetic_rows_can_be_learned(name: str, tiny: str, checkpoints: Path) -> None:
     made = case(backbone(checkpoints, tiny), name, {}, rows=24)
     monitor, direction = next(iter(made.task.directions().items()))

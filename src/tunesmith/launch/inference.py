@@ -99,7 +99,7 @@ class Predictor:
     def _rows(self, inputs: Any, bad: BadRows, labels: Sequence[str]) -> Iterator[tuple[Located, Row]]:
         columns = list(self.bundle.backbone.columns)
         pictures = [spec.column for spec in self.bundle.backbone.input_spec() if spec.kind == "image"]
-        for part in _parts(inputs, columns, bool(pictures)):
+        for part in parts_of(inputs, columns, bool(pictures)):
             first = True
             for where, row in part.reader.rows(bad):
                 missing = [column for column in columns if column not in row]
@@ -137,7 +137,14 @@ class Predictor:
         return metrics.compute()
 
 
-def _parts(inputs: Any, columns: Sequence[str], pictures: bool) -> list[Part]:
+def parts_of(inputs: Any, columns: Sequence[str], pictures: bool) -> list[Part]:
+    """What a person gave to be predicted, as readers.
+
+    Args:
+        inputs: as for `Predictor.predict`.
+        columns: input columns.
+        pictures: whether one of them holds pictures; the first then is the one that files and folders of pictures fill.
+    """
     if isinstance(inputs, str | Path):
         inputs = [inputs]
     if isinstance(inputs, list | tuple) and inputs and all(isinstance(item, str | Path) for item in inputs):

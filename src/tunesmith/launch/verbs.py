@@ -31,10 +31,7 @@ def predict(bundle: str, inputs: list[str], texts: list[str], out: str | None, a
         as_json: one JSON object a line on standard output.
         runtime: what predicts.
     """
-    if out and Path(out).suffix not in ENDINGS:
-        raise UsageError(f"--out {out}: the name must end in {', '.join(ENDINGS)}")
-    if out and Path(out).exists():
-        raise OutputError(f"--out {out} exists; nothing is overwritten: choose another name or remove it")
+    writable(out)
     predictor = Predictor(bundle, runtime)
     bad = BadRows()
     sources: list[Any] = [[Path(name) for name in inputs]] if inputs else []
@@ -43,16 +40,43 @@ def predict(bundle: str, inputs: list[str], texts: list[str], out: str | None, a
             raise UsageError("--text was given, but this bundle reads pictures; give their files")
         sources.append([{predictor.bundle.backbone.columns[0]: text} for text in texts])
     records = (_record(place, prediction) for source in sources for place, _, prediction in predictor.stream(source, bad))
-    count = _write(records, Path(out)) if out else _print(records, as_json)
-    if bad.total:
-        console.say(f"warning: {bad.summary()}")
-        for item in bad.named[1:20]:
-            console.say(f"  {item.file}, {item.where}: {item.reason}")
+    given(records, bad, out, as_json)
+    return 0
+
+
+def writable(out: str | None) -> None:
+    """Refuse a file that predictions cannot be written to.
+
+    Raises:
+        UsageError: its name ends in something else.
+        OutputError: it exists.
+    """
+    if out and Path(out).suffix not in ENDINGS:
+        raise UsageError(f"--out {out}: the name must end in {', '.join(ENDINGS)}")
+    if out and Path(out).exists():
+        raise OutputError(f"--out {out} exists; nothing is overwritten: choose another name or remove it")
+
+
+def given(records: Iterator[dict[str, Any]], bad: BadRows, out: str | None, as_json: bool) -> None:
+    """Write predictions to a file or to standard output, and tell of rows that could not be used.
+
+    Raises:
+        DataError: there was none.
+    """
+    count = write(records, Path(out)) if out else _print(records, as_json)
+    warned(bad)
     if not count:
         raise DataError("no row could be predicted" + (f"; {bad.summary()}" if bad.total else ""))
     if out:
         console.say(f"{count} predictions in {out}")
-    return 0
+
+
+def warned(bad: BadRows) -> None:
+    """Tell of rows that could not be used."""
+    if bad.total:
+        console.say(f"warning: {bad.summary()}")
+        for item in bad.named[1:20]:
+            console.say(f"  {item.file}, {item.where}: {item.reason}")
 
 
 def _record(place: tuple[str, str], prediction: dict[str, Any]) -> dict[str, Any]:
@@ -80,7 +104,7 @@ def _is_vector(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and isinstance(value[0], float)
 
 
-def _write(records: Iterable[dict[str, Any]], path: Path) -> int:
+def write(records: Iterable[dict[str, Any]], path: Path) -> int:
     count = 0
     with _sink(path) as put:
         for record in records:
