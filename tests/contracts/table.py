@@ -48,14 +48,12 @@ TINY = {
         {"fusion", "transformer", "linear", "layer_norm"},
         lambda root: {"text": _text(root, "bert"), "image": _image(root, "vit")},
     ),
-    "clip_pictures": Tiny("image", {"image", "transformer", "linear", "layer_norm"}, lambda root: _image(root, "clip")),
     "siglip_texts": Tiny("text", {"text", "transformer", "tower"}, lambda root: {"source": str(root / "siglip")}),
     "clip": Tiny(
         "dual_encoder",
         {"dual_encoder", "transformer", "linear", "layer_norm"},
         lambda root: {"source": str(root / "clip"), "text": {"max_length": 40}},
     ),
-    "siglip": Tiny("dual_encoder", {"dual_encoder", "transformer", "linear", "layer_norm"}, lambda root: {"source": str(root / "siglip")}),
     "two_encoders": Tiny(
         "dual_encoder",
         {"dual_encoder", "transformer", "convolution"},

@@ -113,6 +113,7 @@ def _opened(source: str) -> Model:
             )
         return bundle.model
     backbone: Any = registry.create("backbones", "dual_encoder", {"source": source})
+    backbone.traits()  # which says what is wrong with the source
     if backbone.logit[0] is None:
         raise BackboneError(f"{source} holds two encoders that no training has put into one space; train them with --task contrastive")
     task: Task = registry.create("tasks", "contrastive", {})
