@@ -30,14 +30,18 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of tiny checkpoints: bert, gpt2, vit, resnet (transformers), timm_resnet (timm)."""
+    """Folder of tiny checkpoints: bert, gpt2, vit, resnet (transformers), timm_resnet (timm), sounds (our own), wav2vec2, whisper."""
     import json
 
     import timm
     import torch
     import transformers
     from safetensors.torch import save_file
+    from tests import tiny_pairs, tiny_sounds
+    from tests.backbones import dna_checkpoints
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    from tunesmith.backbones._joint import Attention
 
     torch.manual_seed(0)
     root = tmp_path_factory.mktemp("checkpoints")
@@ -115,37 +119,28 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "pretrained_cfg": {"input_size": [3, 32, 32], "mean": [0.5] * 3, "std": [0.5] * 3},
     }
     (folder / "config.json").write_text(json.dumps(cfg))
-    _contrastive(root, len(fast))
+    dna_checkpoints.save_all(root)
+    tiny_sounds.small(root / "sounds")
+    tiny_sounds.wav2vec2(root / "wav2vec2")
+    _table(root / "tabular")
+    save_file(Attention({"text": 32, "image:image": 32}, 8).state_dict(), root / "attention.safetensors")
+    tiny_sounds.writer(root / "whisper")
+    tiny_pairs.save_all(root)
     return root
 
 
-def _contrastive(root: Path, vocabulary: int) -> None:
-    """A CLIP and a SigLIP that read the tiny BERT's tokens."""
-    import json
-    import shutil
+def _table(folder: Path) -> None:
+    """A tiny FT-Transformer that has learned the columns of a small table: two of categories, numbers and dates."""
+    from tunesmith.core import registry
 
-    import torch
-    import transformers
-
-    size = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-    text = {**size, "vocab_size": vocabulary, "bos_token_id": 2, "eos_token_id": 3, "pad_token_id": 0}
-    picture = {**size, "image_size": 32, "patch_size": 8}
-    clip = transformers.CLIPConfig(text_config={**text, "max_position_embeddings": 64}, vision_config=picture, projection_dim=16)
-    siglip = transformers.SiglipConfig(text_config={**text, "max_position_embeddings": 16}, vision_config=picture)
-    made = {"clip": transformers.CLIPModel(clip), "siglip": transformers.SiglipModel(siglip)}
-    for name, network in made.items():
-        with torch.no_grad():
-            for parameter in network.parameters():
-                if parameter.ndim > 1:
-                    parameter.normal_(std=0.2)
-            network.logit_scale.fill_(3.0)
-            if name == "siglip":
-                network.logit_bias.fill_(-2.0)
-        network.save_pretrained(root / name)
-        for file in (root / "bert").glob("tokenizer*"):
-            shutil.copy(file, root / name)
-        config = {"size": {"height": 32, "width": 32}, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.4, 0.4, 0.4]}
-        (root / name / "preprocessor_config.json").write_text(json.dumps(config))
+    kinds = {"age": "number", "job": "category", "since": "date", "town": "category"}
+    days = [f"20{10 + i % 12}-{1 + i % 12:02d}-{1 + i % 28:02d}" for i in range(60)]
+    rows = [{"age": str(20 + i), "job": f"job {i % 4}", "since": days[i], "town": f"town {i % 7}" if i % 5 else ""} for i in range(60)]
+    made = registry.create(
+        "backbones", "tabular", {"columns": list(kinds), "kinds": list(kinds.values()), "hidden": 32, "heads": 2, "bins": 4}
+    ).fit(lambda: iter(rows), 0)
+    network = made.open()
+    made.save(network, network.state_dict(), folder)
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from tunesmith import recipe as recipes
 from tunesmith.core import registry
 from tunesmith.core.errors import TunesmithError, UsageError, missing
 
-LISTS = ("inputs", "kinds", "label", "trackers", "levers", "compare", "slices")
+LISTS = ("inputs", "kinds", "label", "trackers", "levers", "compare", "slices", "values", "fairness")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -79,9 +79,10 @@ def _parser() -> argparse.ArgumentParser:
 
     predict = _verb(verbs, "predict", _predict, "predict with a bundle")
     predict.add_argument("bundle", help="folder of the bundle")
-    predict.add_argument("input", nargs="*", help="tables, pictures, or folders of pictures")
+    predict.add_argument("input", nargs="*", help="tables, pictures, sounds, or folders of these")
     predict.add_argument("--text", action="append", default=[], help="a text to predict (can be given again)")
     predict.add_argument("--out", metavar="FILE", help="write predictions here (.parquet, .csv or .jsonl)")
+    predict.add_argument("--reasons", metavar="K", type=int, default=0, help="name the K columns that speak most for each prediction")
     predict.add_argument(
         "--runtime", choices=("auto", "torch", "numpy"), default="auto", help="auto is numpy for a few texts where it can be, else torch"
     )
@@ -248,8 +249,8 @@ def _predict(options: argparse.Namespace) -> int:
     from tunesmith.launch import verbs
 
     if not options.input and not options.text:
-        raise UsageError("nothing to predict: give tables or pictures, or --text TEXT")
-    return verbs.predict(options.bundle, options.input, options.text, options.out, options.json, options.runtime)
+        raise UsageError("nothing to predict: give tables, pictures or sounds, or --text TEXT")
+    return verbs.predict(options.bundle, options.input, options.text, options.out, options.json, options.runtime, options.reasons)
 
 
 def _zero_shot(options: argparse.Namespace) -> int:

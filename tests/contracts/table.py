@@ -14,19 +14,22 @@ from random import Random
 from typing import Any
 
 import torch
+from tests.backbones import series_checkpoints
 
 from tunesmith.core import registry
+from tunesmith.core.arrays import Outputs
 from tunesmith.core.contracts import Adapter, Backbone, Batch, Task
 from tunesmith.core.model import Model
 
 
 @dataclass(frozen=True)
 class Tiny:
-    """A tiny backbone: its registered name, its traits, and its fields given the folder of the fixture `checkpoints`."""
+    """A tiny backbone: its registered name, traits, fields given the folder of the fixture `checkpoints`, and what tasks can read of it."""
 
     modality: str
     traits: set[str]
     options: Callable[[Path], dict[str, Any]]
+    gives: tuple[str, ...] = ("pooled",)
 
 
 def _text(root: Path, name: str) -> dict[str, Any]:
@@ -37,16 +40,38 @@ def _image(root: Path, name: str) -> dict[str, Any]:
     return {"source": str(root / name)}
 
 
+def _tabular(root: Path) -> dict[str, Any]:
+    columns = {"age": "number", "job": "category", "since": "date", "town": "category"}
+    return {"source": str(root / "tabular"), "columns": list(columns), "kinds": list(columns.values())}
+
+
+TOKENS = ("pooled", "tokens")
 TINY = {
-    "bert": Tiny("text", {"text", "transformer"}, lambda root: _text(root, "bert")),
-    "gpt2": Tiny("text", {"text", "transformer", "decoder", "transposed"}, lambda root: _text(root, "gpt2")),
-    "vit": Tiny("image", {"image", "transformer", "linear", "layer_norm"}, lambda root: _image(root, "vit")),
+    "bert": Tiny("text", {"text", "transformer"}, lambda root: _text(root, "bert"), TOKENS),
+    "gpt2": Tiny("text", {"text", "transformer", "decoder", "transposed"}, lambda root: _text(root, "gpt2"), TOKENS),
+    "vit": Tiny("image", {"image", "transformer", "linear", "layer_norm"}, lambda root: _image(root, "vit"), TOKENS),
     "resnet": Tiny("image", {"image", "convolution"}, lambda root: _image(root, "resnet")),
     "timm_resnet": Tiny("image", {"image", "convolution"}, lambda root: _image(root, "timm_resnet")),
+    "dna": Tiny("dna", {"dna", "transformer", "linear", "layer_norm"}, lambda root: {"source": str(root / "dna")}),
+    "sounds": Tiny("audio", {"audio", "convolution", "linear", "layer_norm"}, lambda root: _image(root, "sounds"), TOKENS),
+    "wav2vec2": Tiny("audio", {"audio", "transformer", "linear", "layer_norm"}, lambda root: _image(root, "wav2vec2"), TOKENS),
+    "series": Tiny("series", {"series", "convolution"}, lambda root: {"source": str(series_checkpoints.small(root)), "channels": 2}),
+    "patchtst": Tiny("series", {"series", "transformer"}, lambda root: {"source": str(series_checkpoints.patchtst(root)), "channels": 2}),
+    "tabular": Tiny("tabular", {"tabular", "transformer"}, lambda root: _tabular(root)),
     "fusion": Tiny(
         "fusion",
         {"fusion", "transformer", "linear", "layer_norm"},
-        lambda root: {"text": _text(root, "bert"), "image": _image(root, "vit")},
+        lambda root: {"parts": {"text": _text(root, "bert"), "image": _image(root, "vit")}},
+    ),
+    "fusion_attention": Tiny(
+        "fusion",
+        {"fusion", "fresh", "transformer", "linear", "layer_norm"},
+        lambda root: {
+            "parts": {"text": _text(root, "bert"), "image": _image(root, "vit")},
+            "how": "attention",
+            "joint_width": 8,
+            "joint": str(root / "attention.safetensors"),
+        },
     ),
     "siglip_texts": Tiny("text", {"text", "transformer", "tower"}, lambda root: {"source": str(root / "siglip")}),
     "clip": Tiny(
@@ -61,10 +86,18 @@ TINY = {
     ),
 }
 
+WRITERS = {
+    "whisper": Tiny(
+        "audio", {"audio", "transformer", "linear", "layer_norm"}, lambda root: _image(root, "whisper"), ("pooled", "tokens", "decoder")
+    )
+}
+"""Those with a decoder of their own, for the tasks that need one; the encoder by itself is tested with the others of its modality."""
+
 VARIANTS: dict[str, list[dict[str, Any]]] = {
     "classification": [{}, {"class_weights": "balanced", "label_smoothing": 0.1, "hidden": 8}],
     "regression": [{}, {"loss_name": "huber"}],
     "contrastive": [{"width": 8}, {"loss_name": "sigmoid", "width": 8}],
+    "transcription": [{"longest": 8}],
 }
 """Settings of a task that change its loss; one plain variant where nothing is said."""
 
@@ -74,9 +107,21 @@ def tasks() -> list[tuple[str, dict[str, Any]]]:
     return [(name, options) for name in registry.entries("tasks") for options in VARIANTS.get(name, [{}])]
 
 
-def serves(tiny: str, task: str) -> bool:
+def pairs(suiting: bool) -> list[tuple[str, str, dict[str, Any]]]:
+    """(tiny backbone, task, its options) where the backbone gives what the task reads and needs, or where it does not."""
+    every = {**TINY, **WRITERS}
+    found = [(tiny, name, options) for tiny in every for name, options in tasks() if serves(every[tiny], name) == suiting]
+    return [pair for pair in found if pair[0] in TINY or _reads(pair[1]) == "decoder"]
+
+
+def serves(tiny: Tiny, task: str) -> bool:
     """Whether a backbone has what the task needs."""
-    return set(registry.find("tasks", task).load().needs) <= TINY[tiny].traits
+    return _reads(task) in tiny.gives and set(registry.find("tasks", task).load().needs) <= tiny.traits
+
+
+def _reads(task: str) -> str:
+    reads: str = registry.find("tasks", task).load().reads
+    return reads
 
 
 def adapters(fitting: bool) -> list[tuple[str, str]]:
@@ -93,7 +138,8 @@ def adapter(name: str, **options: Any) -> Adapter:
 
 def backbone(checkpoints: Path, tiny: str, **options: Any) -> Backbone:
     """A tiny backbone."""
-    made: Backbone = registry.create("backbones", TINY[tiny].modality, {**TINY[tiny].options(checkpoints), **options})
+    found = {**TINY, **WRITERS}[tiny]
+    made: Backbone = registry.create("backbones", found.modality, {**found.options(checkpoints), **options})
     return made
 
 
@@ -117,13 +163,21 @@ class Case:
         """The model's outputs for all rows, in evaluation."""
         self.model.eval()
         with torch.no_grad():
-            return self.model(self.batch())
+            found: torch.Tensor = self.model({"inputs": self.batch()["inputs"]})
+        return found
+
+    def predicted(self) -> Outputs:
+        """What the task predicts by, for all rows."""
+        self.model.eval()
+        with torch.no_grad():
+            return self.task.predict(self.model, {"inputs": self.batch()["inputs"]})
 
 
 def case(made: Backbone, name: str, options: dict[str, Any], rows: int = 12) -> Case:
     """Fit a task to synthetic rows and build its model."""
     torch.manual_seed(0)
-    task: Task = registry.create("tasks", name, options)
+    created: Task = registry.create("tasks", name, options)
+    task, made = created.meet(made)
     examples = task.synthetic(rows, 1, made.sample)
     Random(2).shuffle(examples)
     raws = [task.raw(row) for row in examples]

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
 from tunesmith.core import registry
 from tunesmith.core.contracts import Picture, Row
 from tunesmith.core.outcomes import Baseline, Given
 
-INPUTS = {"note": "text", "photo": "image", "size": "number", "colour": "category"}
+INPUTS = {"note": "text", "photo": "image", "size": "number", "colour": "category", "call": "audio", "gene": "dna", "curve": "series"}
 ROWS = {"train": 90, "validation": 30, "test": 45}
 WORDS = ("red apples", "green pears", "blue plums")
+GENES = ("TATAAATATAAA", "CACGTGCACGTG", "GGTAAGGGTAAG")
+
+
+def tone(code: int) -> bytes:
+    """A tenth of a second of a tone, as a wav file."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, 0.3 * np.sin(np.arange(800) * (0.3 + 0.5 * code)), 8000, format="WAV")
+    return buffer.getvalue()
+
+
+CURVES = ("[0, 1, 0, 1, 0, 1, 0, 1]", "[0, 1, 2, 3, 4, 5, 6, 7]", "[5, 5, null, 5, 5, 5, 5, 5]")
 
 
 def given(kind: str, **changes: Any) -> Given:
@@ -26,9 +39,19 @@ def given(kind: str, **changes: Any) -> Given:
     for code, picture in enumerate(pixels):
         picture[..., code] = 200
 
+    tones = [tone(code) for code in range(3)]
+
     def rows(split: str) -> Iterator[Row]:
         for code in codes[split]:
-            yield {"note": WORDS[code], "photo": Picture(pixels[code]), "size": str(code * 10.0), "colour": WORDS[code]}
+            yield {
+                "note": WORDS[code],
+                "photo": Picture(pixels[code]),
+                "size": str(code * 10.0),
+                "colour": WORDS[code],
+                "gene": GENES[code],
+                "call": tones[code],
+                "curve": CURVES[code],
+            }
 
     truths = {
         "classes": lambda c: c,

@@ -153,7 +153,7 @@ WRONG = {
         1,
         "--adapter head",
     ),
-    "another modality": (["tune", "ALBUM/captions.csv", "--task", "contrastive", "--modality", "text"], 1, "use dual_encoder"),
+    "another modality": (["tune", "ALBUM/captions.csv", "--task", "contrastive", "--modality", "text"], 1, "--modality dual_encoder"),
     "no captions": (["tune", "ALBUM/photos.csv", "--task", "contrastive", "--backbone", "CLIP"], 2, "at least one of texts"),
     "one picture": (["tune", "ALBUM/one.csv", "--task", "contrastive", "--backbone", "CLIP"], 1, ""),
 }

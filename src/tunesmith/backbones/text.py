@@ -13,16 +13,16 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
-from tunesmith.backbones import _checkpoints, _towers
+from tunesmith.backbones import _checkpoints, _hub_tokens, _towers
+from tunesmith.backbones._hub_tokens import Mode, pooled
 from tunesmith.core.contracts import Backbone, Batch, Encoded, Features, InputSpec, Row
-from tunesmith.core.errors import BackboneError, RowError, require
+from tunesmith.core.errors import BackboneError, RowError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,14 +32,8 @@ if TYPE_CHECKING:
 
     from tunesmith.core.arrays import Arrays, Floats
 
-Mode = Literal["mean", "cls", "last"]
-
-POOLING = Path("1_Pooling", "config.json")
-"""Where sentence-transformers keeps how tokens become one vector."""
-
-SENTENCE_MODES: dict[str, Mode] = {"cls_token": "cls", "mean_tokens": "mean", "lasttoken": "last"}
-PADDED_POSITIONS = ("camembert", "data2vec-text", "longformer", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl")
-"""Networks that number positions from the one after the padding token's number."""
+MOST = 256
+"""Tokens of a text that are read at most where nobody says."""
 
 DECODERS = ("gpt2", "llama", "mistral", "qwen2", "qwen3", "opt", "gpt_neox", "bloom", "gemma")
 
@@ -70,11 +64,7 @@ class Text(Backbone):
     @functools.cached_property
     def config(self) -> dict[str, Any]:
         """The checkpoint's config.json."""
-        path = self.folder / "config.json"
-        if not path.is_file():
-            raise BackboneError(f"{self.folder} holds no config.json, so it is no checkpoint in hub format")
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return values
+        return _hub_tokens.config_of(self.folder)
 
     @functools.cached_property
     def tower(self) -> _towers.Tower | None:
@@ -86,47 +76,26 @@ class Text(Backbone):
     @functools.cached_property
     def architecture(self) -> Any:
         """config.json as transformers reads it, with all defaults filled in."""
-        _ = self.config  # tells better of a missing file than transformers does
-        try:
-            return require("transformers", "text backbones").AutoConfig.from_pretrained(str(self.folder), trust_remote_code=False)
-        except (ValueError, OSError) as error:
-            raise BackboneError(f"{self.folder}/config.json describes no network that transformers knows: {str(error)[:200]}") from error
+        return _hub_tokens.architecture_of(self.folder)
 
     @functools.cached_property
     def tokenizer(self) -> Any:
         """The checkpoint's tokenizer, padding on the right."""
-        transformers = require("transformers", "text backbones")
-        try:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(str(self.folder), trust_remote_code=False)
-        except (OSError, ValueError) as error:
-            raise BackboneError(f"{self.folder} holds no tokenizer that can be read: {error}") from error
-        tokenizer.padding_side = "right"
-        if tokenizer.pad_token is None:
-            tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-        return tokenizer
+        return _hub_tokens.tokenizer_of(self.folder)
 
     @functools.cached_property
     def length(self) -> int:
         """Tokens of a text that are read."""
-        if self.max_length:
-            return self.max_length
-        own = self.folder / "sentence_bert_config.json"
-        told = json.loads(own.read_text(encoding="utf-8")).get("max_seq_length") if own.is_file() else None
-        positions = self.config.get("max_position_embeddings") or self.config.get("n_positions") or 0
-        if self.tower is not None:
-            positions = self.tower.config.max_position_embeddings
-        if self.config.get("model_type") in PADDED_POSITIONS:
-            positions -= 1 + int(self.config.get("pad_token_id") or 0)
-        return int(told or min(256, positions if positions > 0 else 256))
+        config = self.config if self.tower is None else self.tower.config.to_dict()
+        return self.max_length or _hub_tokens.length_of(self.folder, config, MOST)
 
     @functools.cached_property
     def pooled_by(self) -> Mode:
         """Resolved pooling: `mean`, `cls` or `last`."""
         if self.pooling:
             return self.pooling
-        own = self.folder / POOLING
-        if own.is_file():
-            return _pooling_of(json.loads(own.read_text(encoding="utf-8")), own)
+        if told := _hub_tokens.pooling_told(self.folder):
+            return told
         if "decoder" in self.traits():
             return "last"
         return "cls" if self.tokenizer.cls_token else "mean"
@@ -141,26 +110,10 @@ class Text(Backbone):
         return {"text", "transformer"} | ({"decoder"} if decoder else set()) | ({"transposed"} if transposed else set())
 
     def open(self) -> nn.Module:
-        import torch
-
-        transformers = require("transformers", "text backbones")
-        config = self.architecture
         if self.tower is not None:
             return self._opened_tower(self.tower)
-        encoder = type(config) in transformers.MODEL_FOR_TEXT_ENCODING_MAPPING  # of T5 and kin the encoder alone
-        if config.is_encoder_decoder and not encoder:
-            raise BackboneError(f"{self.source} is an encoder with a decoder, of which the encoder cannot be taken alone; choose another")
-        family = transformers.AutoModelForTextEncoding if encoder else transformers.AutoModel
-        loaded = _checkpoints.Loaded("random weights", 0, [], [])
-        if self.weights:
-            network, loaded = _checkpoints.hub_filled(config, family, self.weights)
-        elif self.scratch:
-            network = family.from_config(config, dtype=torch.float32)
-        else:
-            network, loaded = _checkpoints.hub_network(self.folder, family, self.source)
-        if getattr(network, "pooler", None) is not None:
-            network.pooler = None
-        positions = _positions(network)
+        network, loaded = _hub_tokens.opened(self.folder, self.architecture, self.source, self.weights, self.scratch)
+        positions = _hub_tokens.positions(network)
         if positions is not None and self.length > positions:
             raise BackboneError(f"backbone.max_length is {self.length}, but {self.source} has positions for {positions} tokens; lower it")
         self.__dict__["_loaded"] = loaded
@@ -285,30 +238,20 @@ class Text(Backbone):
         return np.fromiter(map(len, ids), np.int64, len(ids))
 
     def apart(self, state: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
-        lengths = batch["attention_mask"].sum(dim=1).tolist()
-        return [row[:length] for row, length in zip(state, lengths, strict=True)]
+        return _hub_tokens.apart(state, batch["attention_mask"])
 
     def together(self, states: Sequence[torch.Tensor]) -> torch.Tensor:
-        from torch.nn.utils.rnn import pad_sequence
-
-        return pad_sequence(list(states), batch_first=True)
+        return _hub_tokens.together(states)
 
     def save_memory(self, network: nn.Module) -> None:
-        model: Any = network
-        if not getattr(model, "supports_gradient_checkpointing", False):
-            raise BackboneError(f"{self.source} cannot compute activations again; leave --gradient-checkpointing out")
-        model.activation_checkpointing_enable({"use_reentrant": False})
+        _hub_tokens.save_memory(network, self.source)
 
     def save(self, network: nn.Module, weights: Mapping[str, torch.Tensor], folder: Path) -> None:
         _checkpoints.save_hub(network, weights, folder)
         self.tokenizer.save_pretrained(str(folder))
-        (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": self.length}), encoding="utf-8")
-        if self.tower is not None:
-            return
-        (folder / POOLING).parent.mkdir(exist_ok=True)
-        flags = {f"pooling_mode_{name}": mode == self.pooled_by for name, mode in SENTENCE_MODES.items()}
-        told = {"word_embedding_dimension": self.width(network), **flags}
-        (folder / POOLING).write_text(json.dumps(told, indent=2), encoding="utf-8")
+        # a tower pools by itself, so that no file of sentence-transformers says how
+        pooling = None if self.tower is not None else self.pooled_by
+        _hub_tokens.save_reading(folder, pooling, self.width(network), self.length)
 
     def moved(self, folder: Path) -> Text:
         return dataclasses.replace(self, source=str(folder), pooling=self.pooled_by, max_length=self.length, weights=None, scratch=False)
@@ -323,44 +266,3 @@ class Text(Backbone):
     def sample(self, code: int, rng: Random) -> dict[str, Any]:
         words = [*WORDS[code % len(WORDS)].split(), "the", "a", "of", "and"]
         return {column: " ".join(rng.choice(words) for _ in range(rng.randint(4, 12))) + f" {words[0]}" for column in self.columns}
-
-
-def pooled(tokens: Any, mask: Any, by: str, text_length: int) -> Any:
-    """One vector for each text; of torch tensors or of numpy arrays, whose common methods it keeps to.
-
-    Args:
-        tokens: (batch, length, width).
-        mask: (batch, length), 1 where there is a token.
-        by: `mean`, `cls` or `last`.
-        text_length: tokens of the text proper; those in front belong to a learned prompt.
-
-    Returns:
-        (batch, width).
-    """
-    if by == "cls":
-        return tokens[:, tokens.shape[1] - text_length]
-    if by == "last":
-        return tokens[range(len(tokens)), mask.cumsum(1).argmax(1)]  # argmax gives the first of equals: the position of the last 1
-    weight = mask[..., None]
-    return (tokens * weight).sum(1) / weight.sum(1).clip(min=1)
-
-
-def _pooling_of(told: Mapping[str, Any], path: Path) -> Mode:
-    """Our word for the pooling a sentence-transformers folder asks for, in its older form (flags) or its newer one (a name)."""
-    modes: dict[str, Mode] = {**SENTENCE_MODES, "cls": "cls", "mean": "mean"}
-    wanted = told.get("pooling_mode") or [
-        key.removeprefix("pooling_mode_") for key in told if key.startswith("pooling_mode_") and told[key]
-    ]
-    wanted = [wanted] if isinstance(wanted, str) else list(wanted)
-    if len(wanted) != 1 or wanted[0] not in modes:
-        raise BackboneError(f"{path} asks for the pooling {', '.join(wanted) or 'none'}, which is not known; choose backbone.pooling")
-    return modes[wanted[0]]
-
-
-def _positions(network: nn.Module) -> int | None:
-    """Tokens a network has learned positions for; None where positions are computed."""
-    for name, module in network.named_modules():
-        if name.rsplit(".", 1)[-1] in ("position_embeddings", "wpe") and hasattr(module, "num_embeddings"):
-            padding = getattr(module, "padding_idx", None)  # RoBERTa and kin count from the one after it
-            return int(module.num_embeddings) - (0 if padding is None else int(padding) + 1)
-    return None

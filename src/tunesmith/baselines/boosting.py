@@ -1,17 +1,17 @@
-"""Gradient-boosted trees on the numbers and categories of a table, as they stand."""
+"""Gradient-boosted trees on the numbers, categories and dates of a table, as they stand."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
 
+from tunesmith.baselines._cells import NO_TABLE, cells, codes_of, numbers_of
 from tunesmith.baselines._kinds import drawn, picked, validated
+from tunesmith.core.cells import DATE_PARTS
 from tunesmith.core.contracts import Row
 from tunesmith.core.errors import DataError
 from tunesmith.core.outcomes import Baseline, Given, Said
@@ -19,14 +19,13 @@ from tunesmith.core.outcomes import Baseline, Given, Said
 MOST_ROWS = 200_000
 MOST_CATEGORIES = 250
 """The trees take 255; rarer ones count as missing."""
-KINDS = ("number", "category")
 Doubles = npt.NDArray[np.float64]
 
 
 @final
 @dataclass(frozen=True)
 class Boosting(Baseline):
-    """Gradient-boosted trees on the columns that hold numbers and categories."""
+    """Gradient-boosted trees on the columns that hold numbers, categories and dates."""
 
     name: ClassVar[str] = "boosting"
     needs: ClassVar[tuple[str, ...]] = ("sklearn.ensemble",)
@@ -40,17 +39,17 @@ class Boosting(Baseline):
             raise ValueError("field 'lr' must be above 0")
 
     def fits(self, given: Given) -> str | None:
-        return None if set(KINDS) & set(given.inputs.values()) else "there are no columns of numbers or categories"
+        return None if cells(given) else NO_TABLE
 
     def said(self, given: Given) -> Said:
         places, note = drawn(given, MOST_ROWS)
-        columns = {column: found for column, found in given.inputs.items() if found in KINDS}
         rows = list(picked(given.rows("train"), places))
-        codes = {column: _codes(rows, column) for column, found in columns.items() if found == "category"}
-        x = {"train": _values(iter(rows), columns, codes)}
-        x |= {split: _values(given.rows(split), columns, codes) for split in ("validation", "test")}
+        columns = cells(given)
+        codes = {column: codes_of(rows, column, MOST_CATEGORIES) for column, found in columns.items() if found == "category"}
+        x = {"train": _values(rows, columns, codes)}
+        x |= {split: _values(list(given.rows(split)), columns, codes) for split in ("validation", "test")}
         truth = {"train": given.truth["train"][places], "validation": given.truth.get("validation", np.empty(0))}
-        categorical = [found == "category" for found in columns.values()]
+        categorical = [found == "category" for found in columns.values() for _ in range(len(DATE_PARTS) if found == "date" else 1)]
         if given.answers == "labels":
             found = [self._fitted(given, x, {s: y[:, i] for s, y in truth.items() if len(y)}, categorical) for i in range(given.classes)]
             test, validation = np.stack([part[0][:, 1] for part in found], axis=1), np.stack([part[1][:, 1] for part in found], axis=1)
@@ -90,20 +89,13 @@ class Boosting(Baseline):
         return said(x["test"]), said(x["validation"]), model.n_iter_ * model.n_trees_per_iteration_ * model.max_leaf_nodes
 
 
-def _codes(rows: list[Row], column: str) -> dict[str, int]:
-    """Numbers of the most frequent categories."""
-    counts = Counter(str(row.get(column)) for row in rows if row.get(column) not in (None, ""))
-    return {category: number for number, (category, _) in enumerate(counts.most_common(MOST_CATEGORIES))}
-
-
-def _values(rows: Iterator[Row], columns: dict[str, str], codes: dict[str, dict[str, int]]) -> Doubles:
-    """(rows, columns); NaN where a value is missing, no number, or a category that training did not see."""
-    values = [[codes[c].get(str(row.get(c)), math.nan) if c in codes else _number(row.get(c)) for c in columns] for row in rows]
-    return np.asarray(values, np.float64).reshape(len(values), len(columns))
-
-
-def _number(value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return math.nan
+def _values(rows: list[Row], columns: dict[str, str], codes: dict[str, dict[str, int]]) -> Doubles:
+    """(rows, values); NaN where a value is missing, no number, or a category that training did not see."""
+    parts = []
+    for column, found in columns.items():
+        if found == "category":
+            known = codes[column]
+            parts.append(np.asarray([known.get(str(row.get(column)).strip(), math.nan) for row in rows], np.float64)[:, None])
+        else:
+            parts.append(numbers_of(rows, column, found))
+    return np.concatenate(parts, axis=1)

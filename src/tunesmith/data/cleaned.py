@@ -15,6 +15,7 @@ spell some characters in two ways (cp932, big5, utf-7) the copy may hold the oth
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import os
 import re
@@ -29,8 +30,10 @@ import numpy.typing as npt
 
 from tunesmith.core.errors import DataError, OutputError, require
 from tunesmith.core.files import atomic
-from tunesmith.core.kinds import PICTURES
+from tunesmith.core.kinds import ENDINGS
+from tunesmith.core.kinds import SHOWN as KINDS
 from tunesmith.data.bad_rows import BadRows
+from tunesmith.data.fasta import FastaFolderReader, FastaReader
 from tunesmith.data.readers import FolderReader, ParquetReader, Reader, readable
 from tunesmith.data.sources import CLEANING_LOG, Source
 from tunesmith.data.table import Table
@@ -42,6 +45,9 @@ SHOWN = 100
 
 GROUP_ROWS, GROUP_BYTES = 1 << 17, 1 << 26
 """A group of rows in a Parquet file ends with the first of these."""
+
+FILES = CsvReader | JsonLinesReader | ParquetReader | FastaReader
+FOLDERS = FolderReader | FastaFolderReader
 
 Kept = npt.NDArray[np.bool_]
 
@@ -119,8 +125,9 @@ def _refuse(folder: Path, source: Source) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OutputError(f"the folder {folder} exists and is not empty; nothing is overwritten: choose another --out or remove it")
     for part in source.parts:
-        if isinstance(part.reader, FolderReader) and folder.resolve().is_relative_to(part.reader.path.resolve()):
-            raise OutputError(f"{folder} lies among the pictures of {part.reader.path}, which stays as it is; choose another --out")
+        if isinstance(part.reader, FOLDERS) and folder.resolve().is_relative_to(part.reader.path.resolve()):
+            files = KINDS[part.reader.kind] if isinstance(part.reader, FolderReader) else "FASTA files"
+            raise OutputError(f"{folder} lies among the {files} of {part.reader.path}, which stays as it is; choose another --out")
 
 
 def _none_lost(source: Source, stay: npt.NDArray[np.int64]) -> None:
@@ -132,7 +139,7 @@ def _none_lost(source: Source, stay: npt.NDArray[np.int64]) -> None:
 
 def _start(reader: Reader) -> str:
     """The folder that a part lies in."""
-    return os.path.abspath(reader.root.parent if isinstance(reader, FolderReader) else reader.root)
+    return os.path.abspath(reader.root.parent if isinstance(reader, FOLDERS) else reader.root)
 
 
 def _root(table: Table, part: int) -> str:
@@ -141,7 +148,7 @@ def _root(table: Table, part: int) -> str:
 
 
 def _name(reader: Reader, split: str | None) -> str:
-    if isinstance(reader, CsvReader | JsonLinesReader | ParquetReader | FolderReader):
+    if isinstance(reader, FILES | FOLDERS):
         return Path(os.path.abspath(reader.path)).name
     return f"{reader.label if split else 'rows'}.parquet"  # a name that says a split where none was given would divide the rows
 
@@ -163,7 +170,7 @@ def _places(table: Table, source: Source, kept: Kept) -> list[_Place]:
 
 def _relative(table: Table, part: int, reader: Reader, kept: Kept) -> Iterator[str]:
     """The relative paths that a part's remaining rows name; those of a folder of pictures are its own files."""
-    if isinstance(reader, FolderReader) or not table.path_columns:
+    if isinstance(reader, FOLDERS) or not table.path_columns:
         return
     for start, batch in table.batches(part):
         for column in table.path_columns:
@@ -184,20 +191,22 @@ def _wheres(table: Table, numbers: npt.NDArray[np.int64], parts: int) -> list[se
 def _write_part(table: Table, number: int, reader: Reader, without: Collection[str], kept: Kept, target: Path) -> tuple[int, int]:
     """Write one part; gives how many rows were met that go, and how many that stay."""
     match reader:
-        case CsvReader() | JsonLinesReader():
+        case CsvReader() | JsonLinesReader() | FastaReader():
             return _write_text(reader, without, target)
+        case FastaFolderReader():
+            return _write_fasta(reader, without, target)
         case ParquetReader():
             return _write_parquet(reader, without, target)
         case FolderReader():
-            return _write_pictures(reader, without, target)
+            return _write_files(reader, without, target)
         case _:
             return _write_rows(table, number, kept, target)
 
 
-def _write_text(reader: CsvReader | JsonLinesReader, without: Collection[str], target: Path) -> tuple[int, int]:
+def _write_text(reader: CsvReader | JsonLinesReader | FastaReader, without: Collection[str], target: Path) -> tuple[int, int]:
     goes = stays = 0
     mark, codec = as_written(reader.path, reader.encoding)
-    with target.open("wb") as raw:
+    with gzip.open(target, "wb") if target.suffix.lower() == ".gz" else target.open("wb") as raw:
         raw.write(mark)
         with io.TextIOWrapper(raw, codec, newline="") as out:
             for where, text, row in readable(reader.label, reader.pieces(BadRows(keep=0))):
@@ -206,6 +215,16 @@ def _write_text(reader: CsvReader | JsonLinesReader, without: Collection[str], t
                 else:
                     stays += row is not None
                     out.write(text)
+    return goes, stays
+
+
+def _write_fasta(reader: FastaFolderReader, without: Collection[str], target: Path) -> tuple[int, int]:
+    """Each file of a folder without the records that go."""
+    goes = stays = 0
+    for place, file in reader.files():
+        (target / place).parent.mkdir(parents=True, exist_ok=True)
+        counted = _write_text(file, without, target / place)
+        goes, stays = goes + counted[0], stays + counted[1]
     return goes, stays
 
 
@@ -260,13 +279,13 @@ def _write_batches(target: Path, schema: Any, batches: Iterable[Any], compressio
             writer.write_table(arrow.Table.from_batches(group, schema))
 
 
-def _write_pictures(reader: FolderReader, without: Collection[str], target: Path) -> tuple[int, int]:
+def _write_files(reader: FolderReader, without: Collection[str], target: Path) -> tuple[int, int]:
     goes = stays = 0
     for place in readable(reader.label, reader.places()):
         if place in without:
             goes += 1
         else:
-            stays += place.lower().endswith(PICTURES)
+            stays += place.lower().endswith(ENDINGS[reader.kind])
             _copy_file(reader.path / place, target / place)
     return goes, stays
 
@@ -310,6 +329,6 @@ def _opened(
         return {key: folder / path for key, path, count in zip(source.keys, relative, stay, strict=True) if count}
     if source.folder:
         return folder / places[0].of(os.path.abspath(source.folder))
-    if isinstance(source.parts[0].reader, CsvReader | JsonLinesReader | ParquetReader | FolderReader):
+    if isinstance(source.parts[0].reader, FILES | FOLDERS):
         return [str(folder / path) for path in relative]
     return folder / places[0].of(_start(source.parts[0].reader))

@@ -8,25 +8,38 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tunesmith.core import registry
-from tunesmith.core.cells import is_number, split_labels
+from tunesmith.core.cells import is_missing, is_number, split_labels
 from tunesmith.core.errors import DataError, UnknownNameError, UsageError
 from tunesmith.core.kinds import ENDINGS, MODALITY, PATHS, SHOWN, bytes_kind, modality_of
+from tunesmith.core.series import MOMENTS, steps_of
+from tunesmith.data.columns import Column, chosen, described
 from tunesmith.data.sources import SPLITS
 from tunesmith.data.table import Table
 from tunesmith.data.values import Value
 from tunesmith.recipe import DataRecipe
 
 SAMPLE = 5000
+FEW_ROWS, MOSTLY = 50, 0.98
+"""Of at least so many values, from this share of numbers on the others are slips of the pen, which are then named as unusable rows."""
+
 PARTS = 1 << 16
 """Labels of lists that are counted at most."""
 
+TRANSCRIPTS = ("transcript", "transcription", "text", "sentence", "words", "utterance", "normalized_text")
+"""What a column of texts beside a column of sounds is called where it holds what is said in them."""
+
 LABEL_NAMES = ("label", "labels", "target", "class", "category", "intent", "sentiment", "y", "tags", "diagnosis", "topic", "outcome")
+
+
+HEADER = ("id", "description")
+"""Columns beside DNA that say whose it is: no inputs unless they are named."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +54,7 @@ class Decision:
 
 @dataclass
 class Columns:
-    """What the columns mean; `kinds` says of each input what it holds (`core.kinds`)."""
+    """What the columns mean; `kinds` says of each input what it holds (`core.kinds`), `every` what each column of the table is."""
 
     inputs: list[str]
     kinds: dict[str, str]
@@ -50,6 +63,7 @@ class Columns:
     task: str
     split: str | None = None
     decisions: list[Decision] = field(default_factory=list)
+    every: list[Column] = field(default_factory=list)
 
 
 def kind_of(values: Iterable[Value]) -> str:
@@ -60,16 +74,18 @@ def kind_of(values: Iterable[Value]) -> str:
         ('image', 'number', 'category', 'date')
     """
     seen = [value for value in values if value not in (None, "")]
-    if not seen:
+    there = [value for value in seen if not is_missing(value)]
+    if not there:
         return "empty"
     starts = [value for value in seen if isinstance(value, bytes)]
     if starts:
         return Counter(map(bytes_kind, starts)).most_common(1)[0][0]
-    texts = [str(value) for value in seen]
+    texts = [str(value) for value in there]
     for kind, endings in ENDINGS.items():
         if sum(text.lower().endswith(endings) for text in texts) >= 0.9 * len(texts):
             return kind
-    if all(is_number(text) for text in texts):
+    numbers = sum(map(is_number, texts))
+    if numbers == len(texts) or (len(texts) >= FEW_ROWS and numbers >= MOSTLY * len(texts)):
         return "number"
     if all(_is_date(text) for text in texts):
         return "date"
@@ -81,6 +97,8 @@ def kind_of(values: Iterable[Value]) -> str:
     distinct = len(set(texts))
     if distinct <= max(2, 0.2 * len(texts)) and longest <= 60:
         return "category"
+    if distinct <= 0.5 * len(texts) and longest <= 30 and all(len(text.split()) <= 2 for text in texts):
+        return "category"  # of high cardinality: a town, a code, an account
     return "text"
 
 
@@ -129,21 +147,31 @@ def infer(table: Table, recipe: DataRecipe, task: str | None) -> Columns:
     split = _split_column(sample, recipe, decisions)
     family = registry.find("tasks", task).load() if task is not None else None
     labelled = family is None or family.labelled
-    label = recipe.label or ([_label_column(sample, recipe, split, decisions)] if labelled else [])
+    label = recipe.label or (_transcripts(sample, recipe, split, task, decisions) if labelled else [])
+    label = label or ([_label_column(sample, recipe, split, decisions)] if labelled else [])
     if recipe.label:
         decisions.append(Decision("label", ", ".join(label), "as given", "--label"))
     elif not labelled:
         decisions.append(Decision("label", "none", f"task '{task}' makes it of the inputs", "--label"))
     if family is not None and family.needs and recipe.modality is None:
         recipe = dataclasses.replace(recipe, modality=family.needs[0])
+    useless = _useless(table, sample, {name for name in table.columns if name not in {*(recipe.inputs or []), *label}})
     group = recipe.group if recipe.group and kind_of(sample[recipe.group]) not in PATHS else None  # pictures that repeat are inputs too
-    kinds, modality = _inputs(sample, recipe, {*label, split, group, recipe.time}, decisions)
-    if task is None:
+    kinds, modality = _inputs(sample, recipe, {*label, split, group, recipe.time}, useless, decisions)
+    if task is None and _said(sample, kinds, label, recipe):
+        why = f"column '{label[0]}' holds what is said in the sounds (a checkpoint of Whisper: --task transcription)"
+        task = "ctc"
+        decisions.append(Decision("task", task, why, "--task"))
+    elif task is None:
         task, why = task_of(table, label)
         decisions.append(Decision("task", task, why, "--task"))
     else:
         decisions.append(Decision("task", task, "as given", "--task"))
-    return Columns(list(kinds), kinds, modality, label, task, split, decisions)
+    told = {name: kind_of(values) for name, values in sample.items()} | (given := _overruled(recipe, sample)) | kinds
+    uses = {**dict.fromkeys(kinds, "read"), **dict.fromkeys(label, "label")}
+    uses |= {name: use for name, use in ((split, "split"), (recipe.group, "group"), (recipe.time, "time")) if name}
+    every = described(sample, told, uses, useless, given)
+    return Columns(list(kinds), kinds, modality, label, task, split, decisions, every)
 
 
 def _split_column(sample: dict[str, list[Value]], recipe: DataRecipe, decisions: list[Decision]) -> str | None:
@@ -157,6 +185,30 @@ def _split_column(sample: dict[str, list[Value]], recipe: DataRecipe, decisions:
                 decisions.append(Decision("split", f"column '{column}'", f"it holds {', '.join(sorted(values))}", "--split 0.8,0.1,0.1"))
                 return column
     return None
+
+
+def _transcripts(
+    sample: dict[str, list[Value]], recipe: DataRecipe, split: str | None, task: str | None, decisions: list[Decision]
+) -> list[str] | None:
+    """The column of transcripts of a table with sounds, where no column is called a label."""
+    free = [name for name in sample if name not in {split, recipe.group, recipe.time, *(recipe.inputs or [])}]
+    if task in ("classification", "multilabel", "regression") or any(name.lower() in LABEL_NAMES for name in free):
+        return None
+    if not any(kind_of(values) == "audio" for values in sample.values()):
+        return None
+    for wanted in TRANSCRIPTS:
+        for name in free:
+            if name.lower() == wanted and kind_of(sample[name]) == "text":
+                decisions.append(Decision("label", name, "the table holds sounds, and its name says that it is what they say", "--label"))
+                return [name]
+    return None
+
+
+def _said(sample: dict[str, list[Value]], kinds: dict[str, str], label: list[str], recipe: DataRecipe) -> bool:
+    """Whether the label is what is said in the only input, a sound."""
+    if len(label) != 1 or list(kinds.values()) != ["audio"] or kind_of(sample[label[0]]) != "text":
+        return False
+    return label[0].lower() in TRANSCRIPTS or (recipe.label is not None and sum(" " in str(value or "") for value in sample[label[0]]) > 0)
 
 
 def _label_column(sample: dict[str, list[Value]], recipe: DataRecipe, split: str | None, decisions: list[Decision]) -> str:
@@ -175,33 +227,103 @@ def _label_column(sample: dict[str, list[Value]], recipe: DataRecipe, split: str
     raise DataError(f"which column is the label? Columns: {', '.join(sample)}; {why}. Name it with --label COLUMN")
 
 
+IDENTIFIER = re.compile(r"(.*[_\W])?(id|ids|uuid|guid|index|idx|key|row|rownum|number|no|nr)", re.IGNORECASE)
+GAPS = 3
+"""Mean step up to which whole numbers that only rise are taken to count rows, some of which have gone."""
+
+CODE = re.compile(r"(?=[^\W\d]*\d)[\w-]{1,40}")
+"""A word with a digit in it, as numbers of customers and orders are written."""
+
+
+def _useless(table: Table, sample: dict[str, list[Value]], free: Iterable[str]) -> dict[str, str]:
+    """Columns that tell rows apart but nothing of them, or that tell nothing, with the reason.
+
+    Judged by the first rows, and where these speak against a column, by all of it.
+    """
+    found = {}
+    for name in free:
+        values = sample[name]
+        if not values or kind_of(values) not in ("number", "text", "category"):
+            continue
+        different = set(values)
+        if len(different) == 1 and not is_missing(values[0]) and len(table.whole(name).unique()) == 1:
+            found[name] = "the same in every row"
+        elif len(different) == len(values) >= 10 and (why := _names_rows(name, values)) and len(table.whole(name).unique()) == len(table):
+            found[name] = why
+    return found
+
+
+def _names_rows(name: str, values: list[Value]) -> str | None:
+    """Why a column of values that are all different is taken for one that names rows; None where it is not."""
+    texts = [str(value) for value in values]
+    if all(re.fullmatch(r"-?\d+", text) for text in texts):
+        steps = [int(after) - int(before) for before, after in itertools.pairwise(texts)]
+        counting = min(steps) > 0 and sum(steps) <= GAPS * len(steps)
+        if counting or IDENTIFIER.fullmatch(name):
+            return "an identifier: a different whole number in every row" + (", counting up" if counting else "")
+        return None
+    words = sum(CODE.fullmatch(text) is not None for text in texts)
+    if words == len(texts) or (IDENTIFIER.fullmatch(name) and all(len(text.split()) == 1 for text in texts)):
+        return "an identifier: a different word in every row"
+    return None
+
+
 def _inputs(
-    sample: dict[str, list[Value]], recipe: DataRecipe, taken: set[str | None], decisions: list[Decision]
+    sample: dict[str, list[Value]], recipe: DataRecipe, taken: set[str | None], useless: dict[str, str], decisions: list[Decision]
 ) -> tuple[dict[str, str], str]:
     """Inputs with their kinds, and the modality they make together."""
     kinds = {name: kind_of(values) for name, values in sample.items()} | _overruled(recipe, sample)
     reads = registry.find("backbones", recipe.modality).load().reads if recipe.modality else ()
+    steps: list[str] = []
     if recipe.inputs:
         inputs = list(recipe.inputs)
         decisions.append(Decision("inputs", ", ".join(inputs), "as given", "--inputs"))
     else:
         free = [name for name in sample if name not in taken]
-        inputs = _chosen({name: kinds[name] for name in free}, reads)
+        usable = {name: kinds[name] for name in free if name not in useless}
+        steps = _steps({name: kinds[name] for name in free}, recipe.modality, reads)
+        inputs = steps or _chosen(usable, reads)
+        if not inputs and useless:
+            useless = {}
+            inputs = _chosen({name: kinds[name] for name in free}, reads)
         if not inputs:
             told = ", ".join(f"{name} ({kinds[name]})" for name in sample)
             raise DataError(f"no input column was found. Columns: {told}. Name the input with --inputs COLUMN")
-        unused = [f"{name} ({kinds[name]})" for name in free if name not in inputs]
-        why = "; ".join(f"{name} holds {SHOWN[kinds[name]]}" for name in inputs)
-        decisions.append(Decision("inputs", ", ".join(inputs), why + (f"; not used: {', '.join(unused)}" if unused else ""), "--inputs"))
+        unused = [f"{name} ({useless.get(name, kinds[name])})" for name in free if name not in inputs]
+        why = _held({name: SHOWN[kinds[name]] + _gaps(sample[name], kinds[name]) for name in inputs if not steps})
+        why = f"{len(steps)} columns of numbers that are numbered: the steps of one series" if steps else why
+        shown = f"{steps[0]} to {steps[-1]}" if steps else ", ".join(inputs)
+        decisions.append(Decision("inputs", shown, why + (f"; not used: {', '.join(unused)}" if unused else ""), "--inputs"))
     found = {name: kinds[name] if kinds[name] in MODALITY else "text" for name in inputs}
-    rich = [name for name in inputs if MODALITY[found[name]] != "tabular"]
     if reads:  # what it does not read it is given as its own kind: a text backbone reads numbers as they are written
-        found = {name: kind if kind in reads else reads[0] for name, kind in found.items()}
-    elif not recipe.modality and (rich or list(found.values()) == ["category"]):
-        found = {name: kind if MODALITY[kind] != "tabular" else "text" for name, kind in found.items()}
-    modality = recipe.modality or modality_of(found.values())
+        written = "number" if "number" in reads else reads[0]
+        found = {name: kind if kind in reads else written if kinds[name] == "empty" else reads[0] for name, kind in found.items()}
+    elif not recipe.modality and list(found.values()) == ["category"]:
+        found = dict.fromkeys(found, "text")
+    if steps:
+        found = dict.fromkeys(steps, "number")
+    modality = recipe.modality or ("series" if steps else modality_of(found.values()))
     decisions.append(Decision("modality", modality, "as given" if recipe.modality else "from the inputs", "--modality"))
     return found, modality
+
+
+def _held(held: dict[str, str]) -> str:
+    """What columns hold, those that hold the same told together where there are many."""
+    if len(held) <= 3:
+        return "; ".join(f"{name} holds {what}" for name, what in held.items())
+    return "; ".join(f"{what} in {', '.join(name for name in held if held[name] == what)}" for what in dict.fromkeys(held.values()))
+
+
+def _gaps(values: list[Value], kind: str) -> str:
+    """How missing cells of a table are written, where they are not just empty, and that a column of numbers holds others."""
+    if MODALITY.get(kind) != "tabular":
+        return ""
+    marks = sorted({str(value).strip() for value in values if value not in (None, "") and is_missing(value)})
+    told = [f"{' and '.join(map(repr, marks))} {'is' if len(marks) == 1 else 'are'} read as missing"] if marks else []
+    if kind == "number":
+        wrong = [str(value) for value in values if not is_missing(value) and not is_number(str(value))]
+        told += [f"{len(wrong)} of the first {len(values)} rows hold none, such as {wrong[0][:20]!r}"] if wrong else []
+    return f" ({'; '.join(told)})" if told else ""
 
 
 def _overruled(recipe: DataRecipe, columns: Iterable[str]) -> dict[str, str]:
@@ -219,15 +341,25 @@ def _overruled(recipe: DataRecipe, columns: Iterable[str]) -> dict[str, str]:
     return found
 
 
+def _steps(kinds: dict[str, str], modality: str | None, reads: tuple[str, ...]) -> list[str]:
+    """Columns that are the steps of one series, by their names, where nothing else can be read; all numbers where a series is asked for."""
+    if modality not in (None, "series") or any(MODALITY.get(kind, "tabular") != "tabular" for kind in kinds.values()):
+        return []
+    numbers = [name for name, kind in kinds.items() if kind in ("number", "empty")]
+    return steps_of(numbers, MOMENTS) or (numbers if modality == "series" and "number" in reads else [])
+
+
 def _chosen(kinds: dict[str, str], reads: tuple[str, ...]) -> list[str]:
-    """Inputs among free columns: what the wanted backbone reads; else pictures, sounds, texts ...; else numbers and categories."""
+    """Inputs among free columns: what the wanted backbone reads, else what can be read."""
     if reads:
         found = [name for name, kind in kinds.items() if kind in reads]
-        return found or [name for name, kind in kinds.items() if kind == "category" and "text" in reads]
-    usable = {name: kind for name, kind in kinds.items() if kind in MODALITY}
-    order = list(SHOWN)
-    rich = [name for name, kind in usable.items() if MODALITY[kind] != "tabular"]
-    return sorted(rich, key=lambda name: (usable[name] == "text", order.index(usable[name]))) or list(usable)
+        own = [name for name in found if kinds[name] == reads[0]]  # series before numbers
+        return (own if reads[0] == "series" and own else found) or [
+            name for name, kind in kinds.items() if kind == "category" and "text" in reads
+        ]
+    if "dna" in kinds.values():  # a FASTA header names a record
+        kinds = {name: kind for name, kind in kinds.items() if name not in HEADER}
+    return chosen(kinds)
 
 
 def task_of(table: Table, label: list[str]) -> tuple[str, str]:

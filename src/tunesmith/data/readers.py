@@ -15,14 +15,16 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from tunesmith.core.errors import DataError, require
-from tunesmith.core.kinds import PICTURES
+from tunesmith.core.kinds import ENDINGS, FILE
 from tunesmith.data.bad_rows import BadRows
+from tunesmith.data.fasta import FASTA, FastaReader, is_fasta
 from tunesmith.data.text_files import CsvReader, JsonLinesReader
+from tunesmith.data.ts_files import TsReader
 from tunesmith.data.values import Located, distinct, located
 
 T = TypeVar("T")
 
-TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".ts", *FASTA)
 
 
 class Reader(Protocol):
@@ -78,9 +80,10 @@ class ParquetReader:
 
 @dataclass(frozen=True)
 class FolderReader:
-    """A folder with one folder of pictures per class: rows of `image` (a path that starts from the folder) and `label`."""
+    """A folder with one folder of files per class: rows of `image` or `audio` (a path that starts from the folder) and `label`."""
 
     path: Path
+    kind: str = "image"
 
     @property
     def label(self) -> str:
@@ -95,18 +98,18 @@ class FolderReader:
             name, inside, _ = place.partition("/")
             suffix = os.path.splitext(place)[1]
             if not inside:
-                bad.add(self.label, place, "a picture that lies in no folder of a class")
-            elif suffix.lower() in PICTURES:
-                yield from located(self.label, place, [("image", place), ("label", name)], bad)
+                bad.add(self.label, place, f"a {FILE[self.kind]} that lies in no folder of a class")
+            elif suffix.lower() in ENDINGS[self.kind]:
+                yield from located(self.label, place, [(self.kind, place), ("label", name)], bad)
             else:
-                bad.add(self.label, place, f"not a picture: the name ends in '{suffix}'")
+                bad.add(self.label, place, f"not a {FILE[self.kind]}: the name ends in '{suffix}'")
 
     def places(self) -> Iterator[str]:
         """Files that are rows or were meant to be, in order, as paths that start from the folder."""
         for entry in sorted(p for p in self.path.iterdir() if not p.name.startswith(".")):
             if entry.is_dir():
                 yield from _files(self.path, entry.name)
-            elif entry.suffix.lower() in PICTURES:
+            elif entry.suffix.lower() in ENDINGS[self.kind]:
                 yield entry.name
 
 
@@ -123,8 +126,8 @@ def _files(root: Path, folder: str) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class PicturesReader:
-    """Picture files, each a row of the one column `column`, placed by its name."""
+class FilesReader:
+    """Files of pictures or sounds, each a row of the one column `column`, placed by its name."""
 
     files: tuple[Path, ...]
     column: str
@@ -161,6 +164,17 @@ def readable(label: str, items: Iterable[T]) -> Iterator[T]:
         raise DataError(f"{label} cannot be read: {error}") from error
 
 
+def ending_of(path: Path) -> str:
+    """How a file's name ends, in small letters; of packed FASTA how it ends before `.gz`.
+
+    Example:
+        >>> ending_of(Path("a.FASTA.gz")), ending_of(Path("a.csv.gz"))
+        ('.fasta', '.gz')
+    """
+    packed = is_fasta(path) and path.suffix.lower() == ".gz"
+    return (Path(path.stem) if packed else path).suffix.lower()
+
+
 def reader_of(path: Path, encoding: str = "utf-8", delimiter: str | None = None) -> Reader:
     """The reader of a table file, by the ending of its name.
 
@@ -171,11 +185,15 @@ def reader_of(path: Path, encoding: str = "utf-8", delimiter: str | None = None)
         raise DataError(f"{path} does not exist; check the name and the folder ({path.absolute().parent})")
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty (0 bytes)")
-    ending = path.suffix.lower()
+    ending = ending_of(path)
+    if ending in FASTA:
+        return FastaReader(path, encoding)
     if ending in (".csv", ".tsv"):
         return CsvReader(path, encoding, delimiter)
     if ending in (".jsonl", ".ndjson"):
         return JsonLinesReader(path, encoding)
     if ending == ".parquet":
         return ParquetReader(path)
+    if ending == ".ts":
+        return TsReader(path, encoding)
     raise DataError(f"{path}: no way to read a file ending in '{ending}'; tables end in {', '.join(TABLES)}")

@@ -1,4 +1,4 @@
-"""Finds out what the user brought: a table, a set of tables, folders of pictures, a Hugging Face dataset, rows in memory.
+"""Finds out what the user brought: a table, a set of tables, folders of pictures or sounds, a Hugging Face dataset, rows in memory.
 
 The answer is a list of parts, each a reader with the split it was given for (or None), and a sentence saying what was seen.
 """
@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.core.errors import DataError, require
-from tunesmith.core.kinds import PICTURES
-from tunesmith.data.readers import TABLES, FolderReader, MemoryReader, Reader, reader_of
+from tunesmith.core.kinds import ENDINGS, FILE, SHOWN
+from tunesmith.data.fasta import FastaFolderReader, is_fasta
+from tunesmith.data.readers import TABLES, FolderReader, MemoryReader, Reader, ending_of, reader_of
 from tunesmith.data.values import distinct
 
 SPLITS = {
@@ -120,15 +121,17 @@ def _from_paths(paths: list[str], encoding: str, delimiter: str | None) -> Sourc
     path = Path(paths[0])
     if path.is_dir():
         return _from_folder(path, encoding, delimiter)
-    if path.exists() or path.suffix.lower() in TABLES or not _is_hub_id(paths[0]):
+    if path.exists() or ending_of(path) in TABLES or not _is_hub_id(paths[0]):
         reader = reader_of(path, encoding, delimiter)
         return Source([Part(reader)], f"one table, {path}", name)
     return _from_hub(paths[0])
 
 
 def _one_part(path: Path, split: str, encoding: str, delimiter: str | None) -> Part:
+    if path.is_dir() and any(map(is_fasta, path.rglob("*"))):
+        return Part(FastaFolderReader(path, encoding), split)
     if path.is_dir():
-        return Part(FolderReader(path), split)
+        return Part(FolderReader(path, _kind_in([path]) or "image"), split)
     return Part(reader_of(path, encoding, delimiter), split)
 
 
@@ -136,7 +139,7 @@ def _from_folder(folder: Path, encoding: str, delimiter: str | None) -> Source:
     if (folder / "dataset_dict.json").exists() or (folder / "state.json").exists():
         datasets = require("datasets", "reading a folder written by datasets.save_to_disk")
         return _from_datasets(datasets.load_from_disk(str(folder)), f"a saved Hugging Face dataset, {folder}", folder.name)
-    found = sorted(p for p in [*folder.glob("*"), *folder.glob("data/*")] if p.is_file() and p.suffix.lower() in TABLES)
+    found = sorted(p for p in [*folder.glob("*"), *folder.glob("data/*")] if p.is_file() and ending_of(p) in TABLES)
     tables = [table for table in found if table.name != CLEANING_LOG]
     named = [(table, _split_of(table.name)) for table in tables]
     if any(split == "train" for _, split in named):
@@ -147,12 +150,28 @@ def _from_folder(folder: Path, encoding: str, delimiter: str | None) -> Source:
     if len(tables) == 1:
         part = Part(reader_of(tables[0], encoding, delimiter))
         return Source([part], f"a folder with one table, {tables[0]}", folder.name, folder=folder)
+    if tables and all(map(is_fasta, tables)):
+        return Source([Part(FastaFolderReader(folder, encoding))], f"one FASTA file per class, {folder}", folder.name, folder=folder)
     if tables:
         raise DataError(
             f"{folder} holds {len(tables)} tables ({', '.join(t.name for t in tables[:5])}) and none is called train; "
             "name the one to read, or up to three: train, validation, test"
         )
-    return _from_picture_folder(folder)
+    if any(map(is_fasta, folder.rglob("*"))):
+        return _from_fasta_folders(folder, encoding)
+    return _from_classes(folder)
+
+
+def _from_fasta_folders(folder: Path, encoding: str) -> Source:
+    """Folders of FASTA files: one per class, or train and test with a file or folder per class each."""
+    folders = [p for p in sorted(folder.iterdir()) if p.is_dir() and any(map(is_fasta, p.rglob("*")))]
+    splits = [(p, SPLITS[p.name.lower()]) for p in folders if p.name.lower() in SPLITS]
+    if any(split == "train" for _, split in splits):
+        parts = [Part(FastaFolderReader(p, encoding), split) for p, split in splits]
+        rest = _unused([p.name for p in folders if p.name.lower() not in SPLITS])
+        used = ", ".join(p.name for p, _ in splits)
+        return Source(parts, f"FASTA files per class in {used}, {folder}", folder.name, rest, folder)
+    return Source([Part(FastaFolderReader(folder, encoding))], f"one folder of FASTA files per class, {folder}", folder.name, folder=folder)
 
 
 def _split_of(name: str) -> str | None:
@@ -160,21 +179,22 @@ def _split_of(name: str) -> str | None:
     return next((SPLITS[word] for word in words if word in SPLITS), None)
 
 
-def _from_picture_folder(folder: Path) -> Source:
+def _from_classes(folder: Path) -> Source:
     folders = [p for p in sorted(folder.iterdir()) if p.is_dir() and not p.name.startswith(".")]
     splits = [(p, SPLITS[p.name.lower()]) for p in folders if p.name.lower() in SPLITS]
     if any(split == "train" for _, split in splits):
-        parts = [Part(FolderReader(p), split) for p, split in splits]
+        kind = _kind_in([p for p, _ in splits]) or "image"
+        parts = [Part(FolderReader(p, kind), split) for p, split in splits]
         rest = _unused([p.name for p in folders if p.name.lower() not in SPLITS])
-        empty = [note for p, _ in splits for note in _empty_classes(p)]
+        empty = [note for p, _ in splits for note in _empty_classes(p, kind)]
         used = ", ".join(p.name for p, _ in splits)
-        return Source(parts, f"folders of pictures per class in {used}, {folder}", folder.name, rest + empty, folder)
-    if any(_has_pictures(p) for p in folders):
-        part = Part(FolderReader(folder))
-        return Source([part], f"one folder of pictures per class, {folder}", folder.name, _empty_classes(folder), folder)
+        return Source(parts, f"folders of {SHOWN[kind]} per class in {used}, {folder}", folder.name, rest + empty, folder)
+    if found := _kind_in(folders):
+        part = Part(FolderReader(folder, found))
+        return Source([part], f"one folder of {SHOWN[found]} per class, {folder}", folder.name, _empty_classes(folder, found), folder)
     inside = ", ".join(sorted(p.name for p in folder.iterdir())[:6]) or "nothing"
     raise DataError(
-        f"{folder} holds no data tunesmith knows (it holds {inside}); expected one folder of pictures per class, "
+        f"{folder} holds no data tunesmith knows (it holds {inside}); expected one folder of pictures or sounds per class, "
         f"a table ({', '.join(TABLES)}), tables called train/validation/test, or a saved Hugging Face dataset"
     )
 
@@ -183,13 +203,19 @@ def _unused(names: list[str]) -> list[str]:
     return [f"not used, because the name says no split: {', '.join(names)}"] if names else []
 
 
-def _empty_classes(folder: Path) -> list[str]:
-    names = [p.name for p in sorted(folder.iterdir()) if p.is_dir() and not p.name.startswith(".") and not _has_pictures(p)]
-    return [f"no picture in the folder {folder.name}/{name}: there is no such class" for name in names]
+def _empty_classes(folder: Path, kind: str) -> list[str]:
+    names = [p.name for p in sorted(folder.iterdir()) if p.is_dir() and not p.name.startswith(".") and not _holds(p, kind)]
+    return [f"no {FILE[kind]} in the folder {folder.name}/{name}: there is no such class" for name in names]
 
 
-def _has_pictures(folder: Path) -> bool:
-    return any(p.suffix.lower() in PICTURES for p in folder.rglob("*"))
+def _kind_in(folders: Sequence[Path]) -> str | None:
+    """The kind of files that some folders hold: that of the first that is of any."""
+    files = (path.suffix.lower() for folder in folders for path in folder.rglob("*"))
+    return next((kind for ending in files for kind in ENDINGS if ending in ENDINGS[kind]), None)
+
+
+def _holds(folder: Path, kind: str) -> bool:
+    return any(p.suffix.lower() in ENDINGS[kind] for p in folder.rglob("*"))
 
 
 def _is_hub_id(text: str) -> bool:

@@ -58,7 +58,7 @@ class CsvReader:
     def pieces(self, bad: BadRows) -> Iterator[Piece]:
         """The whole text in pieces; what is no row but should be one goes to `bad`."""
         csv.field_size_limit(1 << 26)
-        with open_text(self.path, self.encoding) as handle, _decoding(self.path, self.encoding):
+        with open_text(self.path, self.encoding) as handle, decoding(self.path, self.encoding):
             before, first, told = _first_line(handle)
             skipped = len(before)
             yield "line 1", "".join(before), None
@@ -182,7 +182,7 @@ def as_written(path: Path, encoding: str) -> tuple[bytes, str]:
 
 
 @contextlib.contextmanager
-def _decoding(path: Path, encoding: str) -> Iterator[None]:
+def decoding(path: Path, encoding: str) -> Iterator[None]:
     """Turn a failure to decode into a DataError that names the place."""
     try:
         yield
@@ -233,7 +233,7 @@ class JsonLinesReader:
 
     def pieces(self, bad: BadRows) -> Iterator[Piece]:
         """The whole text in pieces; what is no row but should be one goes to `bad`."""
-        with open_text(self.path, self.encoding) as handle, _decoding(self.path, self.encoding):
+        with open_text(self.path, self.encoding) as handle, decoding(self.path, self.encoding):
             begun = False
             for number, line in enumerate(handle, start=1):
                 where = f"line {number}"

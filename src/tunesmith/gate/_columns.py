@@ -136,3 +136,19 @@ def cramer(x: npt.NDArray[Any], y: npt.NDArray[Any]) -> float:
     corrected = max(0.0, squared - (rows - 1) * (columns - 1) / (n - 1))
     least = min(rows - (rows - 1) ** 2 / (n - 1), columns - (columns - 1) ** 2 / (n - 1)) - 1
     return math.sqrt(corrected / least) if least > 0 else 0.0
+
+
+def unusual(sizes: Numbers, far: float, factor: float) -> npt.NDArray[np.bool_]:
+    """(rows,) which sizes are far from the others.
+
+    Further from the median than `far` robust standard deviations (1.4826 times the median absolute deviation, Leys et al. 2013) on a
+    logarithmic scale, as sizes vary by factors, and by a factor of `factor` at least: where most are equal, all others would be far.
+
+    Args:
+        sizes: (rows,) above 0.
+        far: robust standard deviations.
+        factor: times the median.
+    """
+    logs = np.log(sizes)
+    away = np.abs(logs - np.median(logs))
+    return np.asarray((away > far * 1.4826 * np.median(away)) & (away >= np.log(factor)))

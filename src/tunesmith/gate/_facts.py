@@ -1,13 +1,17 @@
-"""Simple facts about rows, which a label should not follow from: other columns, lengths of texts, the outside of pictures."""
+"""Simple facts about rows, which a label should not follow from: other columns, lengths of texts, the outside of pictures and sounds."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from tunesmith.core.errors import RowError
 from tunesmith.core.findings import View
+from tunesmith.core.kinds import PATHS
+from tunesmith.core.sounds import heard
 from tunesmith.gate._columns import Fact, fact
 from tunesmith.gate._pictures import brightness, seen
 from tunesmith.gate._rows import Places
@@ -29,8 +33,8 @@ class Sample:
 
 
 def column_facts(view: View, sample: Sample) -> Iterator[tuple[str, Fact]]:
-    """Of each column that is neither label, group nor picture its cells; with its name."""
-    columns = [name for name in view.columns if name not in view.label and name != view.group and view.inputs.get(name) != "image"]
+    """Of each column that is neither label, group, picture nor sound its cells; with its name."""
+    columns = [name for name in view.columns if name not in view.label and name != view.group and view.inputs.get(name) not in PATHS]
     columns = columns[:MOST_COLUMNS]
     cells: dict[str, list[list[object]]] = {name: [] for name in columns}
     for split in ("train", "validation") if columns else ():
@@ -68,3 +72,25 @@ def picture_facts(view: View, sample: Sample) -> Iterator[tuple[str, Fact]]:
             yield name, fact(f"{what} of '{name}'", train, validation)
         train, validation = ([brightness(row[name]) for row in view.read(numbers[split], [name])] for split in numbers)
         yield name, fact(f"the mean brightness of '{name}'", train, validation)
+
+
+def sound_facts(view: View, sample: Sample) -> Iterator[tuple[str, Fact]]:
+    """Length, loudness, sampling rate, channels and kind of file of each input column of sounds; with its name."""
+    for name in view.of_kind("audio"):
+        outside = {
+            split: [_outside(row[name], name) for row in view.raw(view.splits[split][sample.of(split)], [name])]
+            for split in ("train", "validation")
+        }
+        for place, what in enumerate(("the length", "the loudness", "the sampling rate", "the number of channels", "the file ending")):
+            train, validation = ([one[place] for one in outside[split]] for split in ("train", "validation"))
+            yield name, fact(f"{what} of '{name}'", train, validation)
+
+
+def _outside(value: str | bytes, column: str) -> tuple[object, ...]:
+    """Seconds, decibels, samples a second, channels and ending; of a sound that cannot be read any more nothing."""
+    try:
+        found = heard(value, column)
+    except RowError:
+        return (None,) * 5
+    ending = Path(value).suffix.lower() or None if isinstance(value, str) else None
+    return found.outline.seconds, 10 * np.log10(found.power + 1e-10), found.outline.rate, str(found.outline.channels), ending

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from tunesmith.core.contracts import Picture, Row
 from tunesmith.core.findings import View
+from tunesmith.core.kinds import ENDINGS, PATHS
 
 Rows = npt.NDArray[np.int64]
 Marks = npt.NDArray[np.uint64]
@@ -23,7 +24,7 @@ Places = npt.NDArray[np.intp]
 KEY_BYTES = 16
 """Length of `Picture.key`: a picture that is read from its file and one that was kept decoded are then known by the same bytes."""
 
-_PICTURE = re.compile(r"(?i)\.(png|jpe?g|gif|bmp|tiff?|webp)$")
+_FILE = re.compile(rf"(?i)({'|'.join(re.escape(ending) for endings in ENDINGS.values() for ending in endings)})$")
 
 
 def drawn(view: View, split: str, most: int) -> Places:
@@ -49,8 +50,8 @@ def mark(value: Any) -> bytes:
     return str(value).encode() if value is not None else b"\0"
 
 
-def picture_mark(value: Any) -> bytes:
-    """As `mark`, for a cell that holds a picture or the path of one."""
+def file_mark(value: Any) -> bytes:
+    """As `mark`, for a cell that holds a file or the path of one."""
     if not isinstance(value, str):
         return mark(value)
     try:
@@ -62,10 +63,10 @@ def picture_mark(value: Any) -> bytes:
 
 def marks(view: View, split: str, columns: Sequence[str]) -> Marks:
     """(rows,) checksums of the rows' cells in `columns`: 8 bytes a row."""
-    pictures = {column for column in columns if view.inputs.get(column) == "image"}
+    files = {column for column in columns if view.inputs.get(column) in PATHS}
 
     def of(row: Row) -> int:
-        parts = [picture_mark(row[column]) if column in pictures else mark(row[column]) for column in columns]
+        parts = [file_mark(row[column]) if column in files else mark(row[column]) for column in columns]
         whole = parts[0] if len(parts) == 1 else b"".join(len(part).to_bytes(8, "little") + part for part in parts)
         return int.from_bytes(hashlib.blake2b(whole, digest_size=8).digest(), "little")
 
@@ -91,11 +92,11 @@ def _cell(value: Any) -> str:
     if isinstance(value, Picture):
         height, width = value.pixels.shape[:2]
         return f"<picture of {width} x {height}>"
-    return Path(str(value)).name if _PICTURE.search(str(value)) else str(value)
+    return Path(str(value)).name if _FILE.search(str(value)) else str(value)
 
 
 def lines(view: View, numbers: Sequence[int] | Rows) -> list[str]:
-    """The inputs of a few rows, each in one line; of pictures the names of their files."""
+    """The inputs of a few rows, each in one line; of pictures and sounds the names of their files."""
     columns = list(view.inputs)
     order = np.argsort(np.asarray(numbers, np.int64), kind="stable")
     shown = [""] * len(order)
@@ -126,7 +127,9 @@ def rows_said(count: int, kind: str = "") -> str:
 
 
 def label_said(view: View, target: Any) -> str:
-    """A target in words: the name of the class, the names of the labels, the number."""
+    """A target in words: the name of the class, the names of the labels, the number, a text."""
+    if isinstance(target, str):
+        return target
     if np.ndim(target):
         return "[" + ", ".join(name for name, held in zip(view.classes, target, strict=True) if held) + "]"
     return str(view.classes[int(target)]) if view.classes else f"{float(target):.6g}"

@@ -9,6 +9,7 @@ import numpy as np
 
 from tunesmith.core.contracts import Picture
 from tunesmith.core.findings import MOST_EXAMPLES, Example, Finding, Inspection, View
+from tunesmith.core.kinds import PATHS
 from tunesmith.gate._rows import Rows, drawn, lines, percent, rows_said
 
 
@@ -51,7 +52,7 @@ class Columns(Inspection):
 
     def inspect(self, view: View) -> list[Finding]:
         rows = np.concatenate([numbers[drawn(view, split, self.most)] for split, numbers in view.splits.items()])
-        columns = [name for name in view.columns if name not in view.label and view.inputs.get(name) != "image"]
+        columns = [name for name in view.columns if name not in view.label and view.inputs.get(name) not in PATHS]
         met = {name: _Column([], []) for name in columns}
         for number, row in zip(rows.tolist(), view.read(rows, columns), strict=True) if columns else ():
             for name in columns:

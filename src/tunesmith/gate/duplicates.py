@@ -3,7 +3,8 @@
 Texts are compared letter by letter, pictures by the bytes of their files; a row with several inputs is equal where all are. A test row that
 also trains tells nothing about new data, so a single one is an error, with one exception: below `few` of the test rows, where their texts
 are typically shorter than `short` characters. Short texts ("thank you") coincide by chance between people who never met, will go on doing
-so, and so few of them move a score by less than `few`.
+so, and so few of them move a score by less than `few`. Rows of a table coincide as well where their cells are common ones (grades from
+1 to 10): they are an error from `few` on if they share a cell that hardly another row has.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from typing import Any, ClassVar, final
 import numpy as np
 import numpy.typing as npt
 
+from tunesmith.core.coincidence import by_chance
 from tunesmith.core.findings import MOST_EXAMPLES, Example, Finding, Inspection, Severity, View
+from tunesmith.core.kinds import MODALITY
 from tunesmith.gate._rows import Rows, label_said, lines, marks, percent, rows_said
 
 ORDER = ("test", "validation", "train")
@@ -101,6 +104,10 @@ class Duplicates(Inspection):
 
     def _severity(self, view: View, rows: Rows, size: int) -> Severity:
         texts = view.of_kind("text")
+        if set(map(MODALITY.get, view.inputs.values())) == {"tabular"}:
+            columns = list(view.inputs)
+            chance = by_chance(lambda: view.read(view.splits["train"], columns), view.read(rows, columns), columns)
+            return "warning" if chance or len(rows) < self.few * size else "error"
         if len(rows) >= self.few * size or len(texts) < len(view.inputs):
             return "error"
         lengths = [sum(len(str(row[column] or "")) for column in texts) for row in view.read(rows, texts)]

@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from tunesmith.core.findings import MOST_EXAMPLES, Example, Finding, Inspection, Severity, View
 from tunesmith.gate._columns import Fact, Numbers, auroc, spearman
-from tunesmith.gate._facts import Sample, column_facts, picture_facts, text_facts
+from tunesmith.gate._facts import Sample, column_facts, picture_facts, sound_facts, text_facts
 from tunesmith.gate._markers import Held, Marker, markers
 from tunesmith.gate._rows import drawn, label_said, lines, percent
 from tunesmith.gate._texts import texts
@@ -41,7 +41,7 @@ MOST_LABELS = 100
 @final
 @dataclass(frozen=True)
 class Giveaway(Inspection):
-    """A single column, word or picture size from which the label follows."""
+    """A single column, word, or the size of a picture or sound from which the label follows."""
 
     name: ClassVar[str] = "giveaway"
     answers: ClassVar[tuple[str, ...]] = ("classes", "labels", "numbers")
@@ -49,7 +49,7 @@ class Giveaway(Inspection):
     rows: int = field(default=50, metadata={"help": "training rows without which nothing is said"})
     held: int = field(default=20, metadata={"help": "validation rows without which nothing is said"})
     most: int = field(default=10_000, metadata={"help": "rows of a split that are looked at"})
-    most_pictures: int = field(default=300, metadata={"help": "pictures of a split that are looked at"})
+    most_pictures: int = field(default=300, metadata={"help": "pictures or sounds of a split that are looked at"})
 
     def applies(self, view: View) -> str | None:
         if len(view.splits["train"]) < self.rows or len(view.splits["validation"]) < self.held:
@@ -62,6 +62,7 @@ class Giveaway(Inspection):
             ((many, *pair) for pair in column_facts(view, many)),
             ((many, *pair) for pair in text_facts(view, many)),
             ((few, *pair) for pair in picture_facts(view, few)),
+            ((few, *pair) for pair in sound_facts(view, few)),
         )
         found = []
         for sample, column, one in facts:

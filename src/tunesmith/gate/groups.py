@@ -1,4 +1,4 @@
-"""Rows of one person, device or session on both sides of the split: a model that recognises whom a row is of looks better than it is.
+"""Rows of one person, device, session or drive on both sides of the split: a model that knows whom a row is of looks better than it is.
 
 The column that `--group` names must not cross the split at all. Others are guessed by name (`patient_id`, `SpeakerName`): values that
 repeat, are not the label, and stand in training and in test.
@@ -20,33 +20,35 @@ WHOM = frozenset((
     "household", "member", "participant", "patient", "person", "respondent", "reviewer", "scanner", "session", "site", "slide", "speaker",
     "specimen", "station", "subject", "user", "visitor",
 ))  # fmt: skip
+RECORDED = frozenset(("drive", "flight", "footage", "journey", "lap", "recording", "ride", "trip", "video"))
+"""Rows of one of these follow one another in time: neighbours are near copies, however few recordings there are."""
 NUMBERED = frozenset(("code", "hash", "id", "ids", "key", "name", "no", "nr", "num", "number", "uid", "uuid"))
 
 
-def names_someone(column: str) -> bool:
-    """Whether a column is called as if its values stood for persons, devices or places.
+def names_someone(column: str, whom: frozenset[str] = WHOM | RECORDED) -> bool:
+    """Whether a column is called as if its values stood for persons, devices, places or recordings.
 
     Example:
-        >>> [names_someone(name) for name in ("patient_id", "SpeakerName", "user", "user_rating", "patientage")]
-        [True, True, True, False, False]
+        >>> [names_someone(name) for name in ("patient_id", "SpeakerName", "drive", "user", "user_rating", "patientage")]
+        [True, True, True, True, False, False]
     """
     parts = [part.lower() for part in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", column)]
     while len(parts) > 1 and parts[-1] in NUMBERED:
         parts.pop()
-    return bool(parts) and (parts[-1] in WHOM or parts[-1].removesuffix("s") in WHOM or parts[-1].removesuffix("id") in WHOM)
+    return bool(parts) and any(part in whom for part in (parts[-1], parts[-1].removesuffix("s"), parts[-1].removesuffix("id")))
 
 
 @final
 @dataclass(frozen=True)
 class Groups(Inspection):
-    """Persons, devices or sessions whose rows stand on both sides of the split."""
+    """Persons, devices, sessions or drives whose rows stand on both sides of the split."""
 
     name: ClassVar[str] = "groups"
     least: int = field(default=10, metadata={"help": "different values from which a column that was not named is a warning"})
     share: float = field(default=0.02, metadata={"help": "share of test rows that must be concerned where a column was not named"})
 
     def applies(self, view: View) -> str | None:
-        return None if _candidates(view) else "no --group was named, and no column is called after persons, devices or sessions"
+        return None if _candidates(view) else "no --group was named, and no column is called after persons, devices, sessions or drives"
 
     def inspect(self, view: View) -> list[Finding]:
         found = [self._crossing(view, column) for column in _candidates(view)]
@@ -63,7 +65,8 @@ class Groups(Inspection):
         if not count or (not named and (split != "test" or count < self.share * size or not 1 < groups < len(whole))):
             return None
         crossing = len(np.unique(of[split][shared[split]]))
-        severity: Severity = "error" if named and split == "test" else "warning" if named or groups >= self.least else "info"
+        recorded = names_someone(column, RECORDED) and bool(view.of_kind("image"))
+        severity: Severity = "error" if named and split == "test" else "warning" if named or recorded or groups >= self.least else "info"
         advice = (
             "let --group divide the rows (--split 0.8,0.1,0.1), or mend the given split"
             if named
@@ -75,7 +78,8 @@ class Groups(Inspection):
             count,
             size,
             f"{rows_said(count, split)} ({percent(count, size)}) have a '{column}' that training holds too ({crossing:,} of "
-            f"{groups:,} values), so that scores do not show how the model does on new ones",
+            f"{groups:,} values), so that scores do not show how the model does on new ones"
+            + ("; neighbouring frames are near copies" if recorded else ""),
             advice,
             _examples(view, column, split, of),
         )

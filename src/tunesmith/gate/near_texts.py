@@ -66,8 +66,8 @@ class NearTexts(Inspection):
     def applies(self, view: View) -> str | None:
         if not view.of_kind("text"):
             return "there are no texts"
-        if view.of_kind("image"):
-            return "rows with pictures are not alike because their texts are"
+        if view.of_kind("image") or view.of_kind("audio"):
+            return "rows with pictures or sounds are not alike because their texts are"
         return None if prose(view) else "the texts are names, codes or numbers, no sentences"
 
     def inspect(self, view: View) -> list[Finding]:

@@ -61,6 +61,8 @@ class Shift(Inspection):
 
     def _rows(self, view: View, pair: dict[str, Places], split: str, limit: float) -> list[Finding]:
         if not has_vectors(view):
+            if not view.of_kind("image"):
+                return []
             pair = {name: _fewer(chosen, PICTURES, view.seed) for name, chosen in pair.items()}
         rows = vectors(view, pair) if has_vectors(view) else _looks(view, pair)
         which = np.repeat([0, 1], [len(chosen) for chosen in pair.values()])
@@ -83,6 +85,8 @@ class Shift(Inspection):
         ]
 
     def _labels(self, view: View, split: str, limit: float) -> list[Finding]:
+        if view.answers not in ("classes", "labels", "numbers"):
+            return []
         here, there = view.targets["train"], view.targets[split]
         distance, p, shown = label_distance(here, there, view.classes)
         if p >= limit or distance < self.labels:

@@ -1,8 +1,6 @@
 """Texts and pictures of unusual size: empty shells, pasted documents, thumbnails among photographs.
 
-Unusual is what lies further from the median than `far` robust standard deviations (1.4826 times the median absolute deviation, Leys
-et al. 2013) on a logarithmic scale, as lengths vary by factors, and by a factor of `factor` at least: where most are equal,
-all others would be far.
+What is unusual says `_columns.unusual`.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ from typing import ClassVar, final
 import numpy as np
 
 from tunesmith.core.findings import MOST_EXAMPLES, Example, Finding, Inspection, View
-from tunesmith.gate._columns import Numbers
+from tunesmith.gate._columns import unusual
 from tunesmith.gate._pictures import seen
 from tunesmith.gate._rows import Rows, drawn, lines, percent, rows_said
 from tunesmith.gate._texts import WORD
@@ -42,7 +40,7 @@ class Sizes(Inspection):
     def inspect(self, view: View) -> list[Finding]:
         found: list[Finding] = []
         for column, kind in view.inputs.items():
-            found += self._texts(view, column) if kind == "text" else self._pictures(view, column)
+            found += self._texts(view, column) if kind == "text" else self._pictures(view, column) if kind == "image" else []
         return found
 
     def _texts(self, view: View, column: str) -> list[Finding]:
@@ -51,7 +49,7 @@ class Sizes(Inspection):
         for place, row in enumerate(view.read(rows, [column])):
             text = str(row[column] or "").strip()
             lengths[place], empty[place] = len(text), bool(text) and WORD.search(text) is None  # `columns` counts what holds nothing
-        long = self._unusual(lengths) & (lengths > max(LEAST, np.median(lengths)))
+        long = unusual(np.maximum(lengths, 1), self.far, self.factor) & (lengths > max(LEAST, np.median(lengths)))
         median = f"the median is {np.median(lengths):.0f}"
         return [
             *self._finding(
@@ -80,9 +78,9 @@ class Sizes(Inspection):
             return []
         numbers, sides = np.asarray([item[0] for item in known], np.int64), np.asarray([item[1:] for item in known], np.float64)
         shorter, longer = sides.min(axis=1), sides.max(axis=1)
-        unusual = self._unusual(np.sqrt(shorter * longer))
-        tiny = (shorter < self.side) | (unusual & (shorter < np.median(shorter)))
-        huge = unusual & (shorter > np.median(shorter))
+        odd = unusual(np.sqrt(shorter * longer), self.far, self.factor)
+        tiny = (shorter < self.side) | (odd & (shorter < np.median(shorter)))
+        huge = odd & (shorter > np.median(shorter))
         stretched = (longer >= self.long * shorter) & ~tiny
         median = f"the median is {np.median(shorter):.0f}"
         return [
@@ -111,11 +109,6 @@ class Sizes(Inspection):
                 "cut them into pieces, or take them out",
             ),
         ]
-
-    def _unusual(self, sizes: Numbers) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-        logs = np.log(np.maximum(sizes, 1))
-        away = np.abs(logs - np.median(logs))
-        return np.asarray((away > self.far * 1.4826 * np.median(away)) & (away >= np.log(self.factor)))
 
     def _finding(self, view: View, name: str, rows: Rows, of: int, having: str, advice: str) -> list[Finding]:
         if not len(rows):

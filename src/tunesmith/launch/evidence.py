@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from tunesmith import baselines
 from tunesmith.baselines import Tried
+from tunesmith.core import arrays
 from tunesmith.core.arrays import Floats
 from tunesmith.core.files import atomic, read_json, write_json
 from tunesmith.core.model import Model
@@ -63,15 +64,16 @@ class Evidence:
 
     def save(self, folder: Path) -> None:
         """Write it where `restored` finds it."""
-        arrays: dict[str, Any] = {f"rows.{name}": values for name, values in self.rows.items()}
-        arrays.update({f"truth.{name}": values for name, values in self.truth.items()})
+        held: dict[str, Any] = {f"rows.{name}": values for name, values in self.rows.items()}
+        for name, values in self.truth.items():
+            held.update({f"truth.{name}{ending}": part for ending, part in arrays.stored(values).items()})
         if self.before is not None:
-            arrays["before"] = self.before
+            held["before"] = self.before
         for item in self.tried:
             if item.said is not None:
-                arrays[f"test.{item.name}"], arrays[f"validation.{item.name}"] = item.said.test, item.said.validation
+                held[f"test.{item.name}"], held[f"validation.{item.name}"] = item.said.test, item.said.validation
         with atomic(folder / "evidence.npz") as part, part.open("wb") as handle:
-            np.savez(handle, **arrays)
+            np.savez(handle, **held)
         told = [
             {
                 "name": item.name,
@@ -89,9 +91,9 @@ def restored(folder: Path) -> Evidence:
     """What `save` wrote; nothing where nothing was written, as by an earlier version."""
     if not (folder / "evidence.json").is_file():
         return Evidence()
-    stored = read_json(folder / "evidence.json")
-    with np.load(folder / "evidence.npz", allow_pickle=False) as arrays:
-        kept = dict(arrays.items())
+    told = read_json(folder / "evidence.json")
+    with np.load(folder / "evidence.npz", allow_pickle=False) as file:
+        kept = dict(file.items())
 
     def part(kind: str) -> dict[str, Any]:
         return {name.removeprefix(f"{kind}."): values for name, values in kept.items() if name.startswith(f"{kind}.")}
@@ -101,8 +103,13 @@ def restored(folder: Path) -> Evidence:
         said = Said(part("test")[name], part("validation")[name], item["learned"], item["note"]) if name in part("test") else None
         return Tried(name, said, item["skipped"], spent)
 
-    every = [tried(item) for item in stored["tried"]]
-    return Evidence(stored["gate"], every, part("rows"), part("truth"), kept.get("before"), stored["seconds"])
+    every = [tried(item) for item in told["tried"]]
+    truth: dict[str, dict[str, npt.NDArray[Any]]] = {}
+    for key, values in part("truth").items():
+        name, dot, ending = key.partition(".")
+        truth.setdefault(name, {})[dot + ending] = values
+    whole = {name: arrays.restored(parts) for name, parts in truth.items()}
+    return Evidence(told["gate"], every, part("rows"), whole, kept.get("before"), told["seconds"])
 
 
 def gathered(run: Run, ready: Ready, model: Model, deadline: float | None) -> Evidence:

@@ -54,6 +54,7 @@ def judged(run: Run, ready: Ready, trained: Trained, task: Task, predicted: Pred
         "calibration": task.calibration(whole.outputs, whole.truth, groups),
         "abstention": None if sure is None else abstention(sure, statistic),
         **looking.sliced(ready, whole, statistic, groups),
+        "fairness": looking.fair(ready, task, whole),
         "scoreboard": board,
         "verdict": None if verdict is None else verdict.plain(),
         "gate": found.gate,

@@ -13,6 +13,7 @@ KINDS: dict[str, set[str]] = {
     "GPT-2 kind": {"text", "transformer", "decoder", "transposed"},
     "image transformer": {"image", "transformer"},
     "image convolution": {"image", "convolution"},
+    "audio transformer": {"audio", "transformer", "linear", "layer_norm"},
     "ConvNeXt kind": {"image", "convolution", "linear", "layer_norm"},
 }
 

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from tunesmith.core.coincidence import by_chance
 from tunesmith.core.contracts import Check, Prediction, Row, ScoreTable, Task
+from tunesmith.core.kinds import MODALITY
 from tunesmith.core.model import Model
 from tunesmith.core.run import Run
 from tunesmith.data.prepare import Divided, Read
@@ -60,7 +63,7 @@ def checks_here(run: Run, parts: Parts, trained: training.Trained, was: Read, di
         task: as the bundle holds it, calibrated where it can be.
     """
     rows = [row for row, _ in tested.shown]
-    count = proofs.affordable(trained.model, rows)
+    count = proofs.affordable(trained.model, rows, of=parts.task.predict)
     scores = {"test": tested.scores, "validation": trained.validation, "constant": tested.constant}
     return [
         *_training_checks(run, parts, trained, was, divided, count),
@@ -95,17 +98,24 @@ def _division_check(parts: Parts, was: Read, divided: Divided) -> Check:
             name: np.fromiter((moment(row[column], column) for row in table.rows(numbers, [column])), np.float64, len(numbers))
             for name, numbers in divided.splits.items()
         }
-    return proofs.no_test_row_in_training(divided.splits, marks, table.origin, groups, times)
+    inputs = list(parts.backbone.columns)
+
+    def chance(rows: npt.NDArray[np.integer[Any]]) -> bool:
+        return by_chance(lambda: table.rows(divided.splits["train"], inputs), table.rows(rows.tolist(), inputs), inputs)
+
+    table_only = all(MODALITY[spec.kind] == "tabular" for spec in parts.backbone.input_spec())
+    return proofs.no_test_row_in_training(divided.splits, marks, table.origin, groups, times, chance if table_only else None)
 
 
 def _prediction_checks(run: Run, parts: Parts, model: Model, was: Read, divided: Divided, rows: list[Row], task: Task) -> list[Check]:
     """Checks on the first test rows, of which the outputs are computed once for all of them."""
     numbers = divided.splits["test"][: len(rows)].tolist()
-    outputs = proofs.outputs_of(model, rows)
+    passed = proofs.outputs_of(model, rows, of=parts.task.one_pass)
+    outputs = proofs.outputs_of(model, rows, of=parts.task.predict)
     truth, raws = [divided.targets[number] for number in numbers], [task.raw(was.table[number]) for number in numbers]
     return [
-        proofs.metrics_independent_of_batch_size(model, rows, outputs),
-        proofs.merged_equals_adapted(model, parts.adapter, rows, outputs),
+        proofs.metrics_independent_of_batch_size(model, rows, passed, parts.task.one_pass),
+        proofs.merged_equals_adapted(model, parts.adapter, rows, passed, parts.task.one_pass),
         proofs.labels_in_order(run.bundle, task, outputs, truth, raws),
         proofs.calibration_kept_predictions(parts.task, task, outputs),
     ]

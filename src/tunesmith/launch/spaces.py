@@ -82,7 +82,7 @@ class Space:
         """Rows of files that hold what a side reads; others go to `bad`."""
         backbone = self.backbone(side)
         columns, pictures = list(backbone.columns), side == "image"
-        for part in parts_of(inputs, columns, pictures):
+        for part in parts_of(inputs, columns, dict.fromkeys(columns, "image") if pictures else {}):
             first = True
             for where, row in part.reader.rows(bad):
                 if first and not set(columns) & set(row):

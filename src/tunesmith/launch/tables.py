@@ -73,6 +73,8 @@ def _board(entries: Sequence[dict[str, Any]]) -> Any:
 def _words(metrics: dict[str, Any]) -> list[str]:
     """What the figures come to, in sentences."""
     found = []
+    if metrics.get("chance"):
+        found.append(metrics["chance"])
     if metrics["verdict"]:
         found.append(metrics["verdict"]["sentence"])
     decided = (metrics["calibration"] or {}).get("threshold")
@@ -85,6 +87,7 @@ def _words(metrics: dict[str, Any]) -> list[str]:
         worst = metrics["slices"][metrics["worst_slice"]]
         place = f"{worst['column']} = {worst['value']}"
         found.append(f"worst slice: {place}: {metrics['slice_metric']} {worst['score']:.4f} of {worst['rows']} rows")
+    found += [item["sentence"] for item in metrics.get("fairness") or ()]
     if metrics["gate"] and metrics["gate"]["findings"]:
         counts = Counter(item["severity"] for item in metrics["gate"]["findings"])
         told = ", ".join(f"{counts[name]} {name}" for name in ("error", "warning", "info") if counts[name])

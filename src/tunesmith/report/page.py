@@ -11,7 +11,7 @@ from typing import Any
 
 from tunesmith.core.errors import require
 from tunesmith.core.files import write_text
-from tunesmith.report import board, records, results, words
+from tunesmith.report import board, groups, records, results, words
 from tunesmith.report import facts as facts_of
 from tunesmith.report.blocks import Section
 from tunesmith.report.facts import Facts
@@ -26,8 +26,10 @@ SECTIONS = (
     results.learning_curves,
     results.confusion,
     results.per_class,
+    results.counted,
     results.calibration,
     results.slices,
+    groups.fairness,
     results.mistakes,
     results.findings,
     records.checks,

@@ -23,6 +23,9 @@ NAMES = {
     "mae": "MAE",
     "mrr": "MRR",
     "r2": "R²",
+    "wer": "WER",
+    "cer": "CER",
+    "row_wer": "WER by row",
 }
 
 
@@ -169,7 +172,7 @@ def said(value: Any) -> str:
     """
     if isinstance(value, Mapping):
         prediction: Prediction = dict(value)
-        value = next((prediction[key] for key in ("label", "labels", "value") if key in prediction), prediction)
+        value = next((prediction[key] for key in ("label", "labels", "value", "text") if key in prediction), prediction)
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "none"
     return number(value)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 import numpy as np
 import numpy.typing as npt
 
-from tunesmith.core.arrays import Arrays, Floats, log, softmax
+from tunesmith.core.arrays import Arrays, Floats, Outputs, log, softmax
 from tunesmith.core.contracts import Backbone, Batch, Metrics, Prediction, Row, Task
 from tunesmith.core.errors import DataError, RowError
 from tunesmith.evaluate import calibration, post_hoc
@@ -109,6 +109,13 @@ class Classification(Task):
 
     def build(self, backbone: Backbone) -> Model:
         return HeadSettings(self.dropout, self.hidden).build(backbone, len(self.classes))
+
+    def score_of(self, outputs: Outputs, prediction: Prediction) -> npt.NDArray[np.float64]:
+        scaled = np.asarray(outputs, np.float64) / self.temperature
+        said = self._position[prediction["label"]]
+        others = np.delete(scaled, said, axis=1)
+        top = others.max(axis=1)
+        return np.asarray(scaled[:, said] - top - np.log(np.exp(others - top[:, None]).sum(axis=1)))
 
     def light_head(self, weights: Arrays) -> Callable[[Floats], Floats] | None:
         return HeadSettings(self.dropout, self.hidden).light(weights, len(self.classes))

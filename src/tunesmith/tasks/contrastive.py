@@ -59,7 +59,9 @@ class Contrastive(Task):
 
     def meet(self, backbone: Backbone) -> tuple[Contrastive, Backbone]:
         if backbone.repeated is None:
-            raise BackboneError(f"task 'contrastive' reads pairs of a picture and a text, and {backbone.name} does not; use dual_encoder")
+            raise BackboneError(
+                f"task 'contrastive' reads pairs of a picture and a text, and {backbone.name} does not; use --modality dual_encoder"
+            )
         return dataclasses.replace(self, label=self.label or (backbone.repeated,)), backbone
 
     def raw(self, row: Row) -> str:
@@ -90,7 +92,9 @@ class Contrastive(Task):
         network = backbone.open()
         sides = backbone.sides(network)
         if sides is None:
-            raise BackboneError(f"task 'contrastive' needs pairs of a picture and a text, and {backbone.name} reads none: use dual_encoder")
+            raise BackboneError(
+                f"task 'contrastive' needs pairs of a picture and a text, and {backbone.name} reads none: --modality dual_encoder"
+            )
         return Model(backbone, network, ContrastiveHead(sides, self.width, *START[self.loss_name]))
 
     def loss(self, model: nn.Module, batch: Batch, phase: str) -> torch.Tensor:

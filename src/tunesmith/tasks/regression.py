@@ -115,6 +115,9 @@ class Regression(Task):
             return [{"value": value} for value in values]
         return [{"value": value, "interval": [value - self.margin, value + self.margin]} for value in values]
 
+    def score_of(self, outputs: Floats, prediction: Prediction) -> npt.NDArray[np.float64]:
+        return self._values(outputs)
+
     def outputs(self, said: Floats) -> Floats:
         return ((said - self.mean) / self.spread).astype("float32")
 

@@ -42,7 +42,7 @@ class Bar(Callback):
             self.bar.update(self.job, completed=progress.step, total=progress.total_steps, description=shown)
 
     def evaluated(self, progress: Progress, scores: Mapping[str, Any]) -> None:
-        told = "  ".join(f"{name} {scores[name]:.4f}" for name in SHOWN if name in scores)
+        told = "  ".join(f"{name} {scores[name]:.4f}" for name in [n for n in SHOWN if n in scores] or scores)
         self._line(f"epoch {progress.epoch}/{progress.epochs}  validation: {told}")
 
     def _line(self, line: str) -> None:

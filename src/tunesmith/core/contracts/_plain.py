@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -51,12 +51,53 @@ class Features:
         tokens: (batch, length, width): one vector a token or patch.
         maps: from fine to coarse, each (batch, channels, height, width).
         mask: (batch, length): 1 where `tokens` holds something, 0 where it is padding.
+        target: the batch's targets as the task collated them, where there are some: a head that is taught its next step by them (a
+            decoder) reads them here.
     """
 
     pooled: torch.Tensor | None = None
     tokens: torch.Tensor | None = None
     maps: Sequence[torch.Tensor] = ()
     mask: torch.Tensor | None = None
+    target: Any = None
+
+
+@dataclass(frozen=True)
+class Brought:
+    """A head that a checkpoint brings.
+
+    Attributes:
+        names: of its outputs, in order.
+        blank: place of the output that stands for nothing, in alphabets of transcripts; None where there is none.
+        weights: reads its (outputs, width) matrix and (outputs,) bias.
+    """
+
+    names: tuple[str, ...]
+    blank: int | None
+    weights: Callable[[], tuple[torch.Tensor, torch.Tensor]]
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Where the cells of a table stand in a collated batch, for a task that hides some and tells them from the others.
+
+    A batch holds `numbers` (rows, numbers, channels), whose last two channels say that a cell is missing and that it is hidden, and whose
+    first ones (`bins`) have as their mean the place of the number between the least and the greatest; and `codes` (rows, categories), of
+    which 0 is a missing and 2 a hidden cell. `Features.tokens` holds a token for each number, then for each category.
+
+    Attributes:
+        columns: names of the columns.
+        numbers: of each number, which column it belongs to (a date has several).
+        bins: of each number, how many of its channels it uses.
+        categories: of each category, which column it is.
+        sizes: of each category, how many codes it has.
+    """
+
+    columns: tuple[str, ...]
+    numbers: tuple[int, ...]
+    bins: tuple[int, ...]
+    categories: tuple[int, ...]
+    sizes: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,6 +32,7 @@ class ScoreTable:
         columns: names of the columns.
         values: one list of numbers for each row.
         matrix: whether it is drawn as a matrix of truth (rows) against prediction (columns).
+        counts: whether all its numbers are counts.
     """
 
     name: str
@@ -39,6 +40,7 @@ class ScoreTable:
     columns: list[str]
     values: list[list[float]]
     matrix: bool = False
+    counts: bool = False
 
 
 class Metrics(Protocol):
@@ -67,6 +69,8 @@ class Task(ABC):
         labelled: whether rows carry a label of their own; False where it is made of the inputs.
         divides: whether the loss of a batch is that of its pieces together, so that it may be computed in pieces; False where rows are
             held against each other, as in contrastive learning.
+        reads: the field of `Features` that the head reads, or `decoder` where it runs the network's own; only `pooled` is remembered by
+            itself.
     """
 
     name: ClassVar[str]
@@ -74,6 +78,7 @@ class Task(ABC):
     needs: ClassVar[tuple[str, ...]] = ()
     labelled: ClassVar[bool] = True
     divides: ClassVar[bool] = True
+    reads: ClassVar[str] = "pooled"
     phases: ClassVar[tuple[str, ...]] = ("main",)
 
     def meet(self, backbone: Backbone) -> tuple[Task, Backbone]:
@@ -84,6 +89,17 @@ class Task(ABC):
             BackboneError: they do not go together.
         """
         return self, backbone
+
+    def check(self, row: Row, backbone: Backbone) -> str | None:
+        """Hold a row's label against its input.
+
+        Returns:
+            A remark about a usable row that is worth counting, or None.
+
+        Raises:
+            RowError: they cannot belong together (a transcript that is too long for its recording).
+        """
+        return None
 
     @abstractmethod
     def raw(self, row: Row) -> Any:
@@ -138,12 +154,28 @@ class Task(ABC):
         A task overrides it where an output is more than one pass gives (a text that is generated), or is much smaller than what the
         network gives (the best path of a transcript, the boxes that are kept).
         """
+        return self.one_pass(model, batch)
+
+    def one_pass(self, model: Model, batch: Batch) -> Outputs:
+        """What one pass of the model gives for a batch before anything is decided, out of torch: checks compare it within a tolerance,
+        where a best path or a generated text would be the same or not."""
         found: Floats = model(batch).float().cpu().numpy()
         return found
+
+    def example(self) -> Prediction | None:
+        """A prediction with nothing left empty, where lists of a prediction may be; it tells a file of predictions what they hold."""
+        return None
 
     @abstractmethod
     def decode(self, outputs: Outputs) -> list[Prediction]:
         """Outputs of `predict`, for any number of rows, as predictions in plain JSON."""
+
+    def score_of(self, outputs: Outputs, prediction: Prediction) -> npt.NDArray[np.float64] | None:
+        """(rows,) how much each row's outputs speak for this prediction; None where one number cannot say.
+
+        Of a class its log-odds, of a number the number: what the effects of columns add up to.
+        """
+        return None
 
     def truth(self, targets: Sequence[Any]) -> Truth:
         """Targets of rows as one array, (rows, ...), as `Outcome` holds them."""
