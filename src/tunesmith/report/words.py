@@ -26,6 +26,8 @@ NAMES = {
     "wer": "WER",
     "cer": "CER",
     "row_wer": "WER by row",
+    "rmse_log": "RMSE of logarithms",
+    "r2_log": "R² of logarithms",
 }
 
 

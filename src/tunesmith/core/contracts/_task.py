@@ -202,6 +202,14 @@ class Task(ABC):
             (rows, outputs) that decode to these.
         """
 
+    def taught(self, truth: Truth) -> Truth:
+        """Targets as cheap ways learn them, where that is another scale than the user's (logarithms); what they then say is `meant`."""
+        return truth
+
+    def meant(self, said: Floats) -> Floats:
+        """What a cheap way says that learned what `taught` gave, on the user's scale."""
+        return said
+
     @abstractmethod
     def metrics(self) -> Metrics:
         """Fresh scores."""
