@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from tunesmith.core.contracts._plain import Batch, Brought, Cells, Encoded, Features, InputSpec, Row
+from tunesmith.core.contracts._plain import Batch, Brought, Cells, Encoded, Features, InputSpec, Row, Sides
 from tunesmith.core.errors import BackboneError
 
 if TYPE_CHECKING:
@@ -76,6 +76,16 @@ class Backbone(ABC):
         Returns:
             Steps, and the levels of the quantiles (None for a mean), as the features hold them step by step; None where features are none.
         """
+        return None
+
+    @property
+    def repeated(self) -> str | None:
+        """Input column whose equal values are one thing seen several times (a picture with its captions): such rows stay on one side of
+        the split where the recipe names no group. None where each row stands alone."""
+        return None
+
+    def sides(self, network: nn.Module) -> Sides | None:
+        """Both sides where a row is a pair whose vectors stand side by side in `Features.pooled`; None where a row is one thing."""
         return None
 
     def fit(self, rows: Callable[[], Iterator[Row]], seed: int) -> Self:
@@ -262,7 +272,8 @@ class Backbone(ABC):
 
         The modality (`text`, `image`, `audio`, `series`, `tabular`, `dna`, `fusion`); `transformer` or `convolution`; where they hold
         `decoder`, `transposed` (linear layers stored as GPT-2 does), `linear` and `layer_norm` (layers of that kind in a convolutional
-        network), `untrained` (a network of tunesmith's own that starts from random weights), `fresh` (some modules are new: see `fresh`).
+        network), `untrained` (a network of tunesmith's own that starts from random weights), `fresh` (some modules are new: see `fresh`),
+        `tower` (the text side of a CLIP or SigLIP), `dual_encoder` (it has `sides`).
         """
 
     @abstractmethod
