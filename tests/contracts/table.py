@@ -67,8 +67,13 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
 
 
 def tasks() -> list[tuple[str, dict[str, Any]]]:
-    """Every registered task in its variants."""
-    return [(name, options) for name in registry.entries("tasks") for options in VARIANTS.get(name, [{}])]
+    """Every registered task in its variants; those that make their label of the inputs of one modality have tests of their own."""
+    return [(name, options) for name in labelled() for options in VARIANTS.get(name, [{}])]
+
+
+def labelled() -> list[str]:
+    """Tasks that read a label."""
+    return [name for name, entry in registry.entries("tasks").items() if entry.load().labelled]
 
 
 def adapters(fitting: bool) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.contracts.table import TINY, Case, backbone, case, plain, tasks
+from tests.contracts.table import TINY, Case, backbone, case, labelled, plain, tasks
 
 from tunesmith.core import registry
 from tunesmith.core.contracts import Task
@@ -133,7 +133,7 @@ def test_rows_are_shown_to_people(made: Case) -> None:
 
 
 @pytest.mark.parametrize("tiny", ["bert", "vit"])
-@pytest.mark.parametrize("name", registry.entries("tasks"))
+@pytest.mark.parametrize("name", labelled())
 def test_synthetic_rows_can_be_learned(name: str, tiny: str, checkpoints: Path) -> None:
     made = case(backbone(checkpoints, tiny), name, {}, rows=24)
     monitor, direction = next(iter(made.task.directions().items()))

@@ -188,7 +188,7 @@ def _label_column(sample: dict[str, list[Value]], recipe: DataRecipe, split: str
 
 
 IDENTIFIER = re.compile(r"(.*[_\W])?(id|ids|uuid|guid|index|idx|key|row|rownum|number|no|nr)", re.IGNORECASE)
-CODE = re.compile(r"(?=[^\W\d]*\d)[\w-]{1,40}")
+CODE = re.compile(r"(?=[\w-]*\d)[\w-]{1,40}")
 """A word with a digit in it, as numbers of customers and orders are written."""
 
 

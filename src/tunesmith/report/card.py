@@ -18,6 +18,8 @@ PIPELINES = {
     ("text", "multilabel"): "text-classification",
     ("image", "classification"): "image-classification",
     ("image", "multilabel"): "image-classification",
+    ("tabular", "classification"): "tabular-classification",
+    ("tabular", "regression"): "tabular-regression",
     ("audio", "classification"): "audio-classification",
     ("audio", "multilabel"): "audio-classification",
 }
