@@ -30,7 +30,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of tiny checkpoints: bert, gpt2, vit, resnet (transformers), timm_resnet (timm), sounds (our own), wav2vec2."""
+    """Folder of tiny checkpoints: bert, gpt2, vit, resnet (transformers), timm_resnet (timm), sounds (our own), wav2vec2, whisper."""
     import json
 
     import timm
@@ -40,6 +40,8 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests import tiny_sounds
     from tests.backbones import dna_checkpoints
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    from tunesmith.backbones._joint import Attention
 
     torch.manual_seed(0)
     root = tmp_path_factory.mktemp("checkpoints")
@@ -117,10 +119,12 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "pretrained_cfg": {"input_size": [3, 32, 32], "mean": [0.5] * 3, "std": [0.5] * 3},
     }
     (folder / "config.json").write_text(json.dumps(cfg))
-    _table(root / "tabular")
     dna_checkpoints.save_all(root)
     tiny_sounds.small(root / "sounds")
     tiny_sounds.wav2vec2(root / "wav2vec2")
+    _table(root / "tabular")
+    save_file(Attention({"text": 32, "image:image": 32}, 8).state_dict(), root / "attention.safetensors")
+    tiny_sounds.writer(root / "whisper")
     return root
 
 

@@ -39,9 +39,10 @@ def wav2vec2(folder: Path, norm: str = "group") -> None:
     transformers.Wav2Vec2FeatureExtractor(return_attention_mask=norm == "layer").save_pretrained(folder)
 
 
-def hubert(folder: Path) -> None:
-    """HuBERT."""
-    transformers.HubertModel(transformers.HubertConfig(**WAVES)).save_pretrained(folder)
+def kin(folder: Path, name: str) -> None:
+    """A network of Wav2Vec2's kind: Hubert, WavLM, UniSpeech, UniSpeechSat."""
+    config = getattr(transformers, f"{name}Config")(**WAVES)
+    getattr(transformers, f"{name}Model")(config).save_pretrained(folder)
 
 
 def spectrogram(folder: Path) -> None:
@@ -59,4 +60,22 @@ def whisper(folder: Path) -> None:
     tokens = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1}
     config = transformers.WhisperConfig(**encoder, **decoder, **tokens, num_mel_bins=20, init_std=0.2)
     transformers.WhisperModel(config).save_pretrained(folder)
+    transformers.WhisperFeatureExtractor(feature_size=20, chunk_length=1).save_pretrained(folder)
+
+
+def writer(folder: Path) -> None:
+    """Whisper with its decoder and a tokenizer of bytes, of windows of one second, as fine-tuning starts from it."""
+    from tokenizers import pre_tokenizers
+
+    marks = ["<|endoftext|>", "<|startoftranscript|>", "<|en|>", "<|translate|>", "<|transcribe|>", "<|notimestamps|>"]
+    vocabulary = {token: place for place, token in enumerate([*sorted(pre_tokenizers.ByteLevel.alphabet()), *marks])}
+    tokenizer = transformers.WhisperTokenizer(vocab=vocabulary, merges=[])
+    tokenizer.add_special_tokens({"additional_special_tokens": marks[1:]})
+    tokenizer.save_pretrained(folder)
+    end, start = vocabulary[marks[0]], vocabulary[marks[1]]
+    encoder = {"d_model": 32, "encoder_layers": 2, "encoder_attention_heads": 2, "encoder_ffn_dim": 64, "max_source_positions": 50}
+    decoder = {"decoder_layers": 2, "decoder_attention_heads": 2, "decoder_ffn_dim": 64, "vocab_size": len(vocabulary)}
+    tokens = {"pad_token_id": end, "bos_token_id": end, "eos_token_id": end, "decoder_start_token_id": start}
+    config = transformers.WhisperConfig(**encoder, **decoder, **tokens, max_target_positions=64, num_mel_bins=20, init_std=0.4)
+    transformers.WhisperForConditionalGeneration(config).save_pretrained(folder)
     transformers.WhisperFeatureExtractor(feature_size=20, chunk_length=1).save_pretrained(folder)

@@ -42,7 +42,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         *,
         backbone: Any = None,
         adapter: Any = None,
-        epochs: int = 5,
+        epochs: int | None = None,
         batch_size: int = 32,
         lr: float | None = None,
         seed: int = 0,

@@ -42,6 +42,18 @@ class DataRecipe:
     split: str | None = option(None, "'given', or shares of train,validation,test such as 0.8,0.1,0.1")
     group: str | None = option(None, "column whose equal values (one patient, one customer) stay on one side of the split")
     time: str | None = option(None, "column of dates or numbers: train on the past, test on the future")
+    purge: str | None = option(
+        None,
+        "how long after its --time a label is known: a column of moments, 5 (different times) or 2d; what reaches into the next split goes",
+    )
+    embargo: str | None = option(None, "how long each split waits after the one before it: 5 (different times) or 2d")
+    series_id: str | None = option(None, "column that tells several series apart, where the rows are time points of more than one")
+    order: str | None = option(None, "column by which the time points of a series are put in order; default: --time")
+    values: list[str] | None = option(None, "columns that time points measure; default: those of numbers")
+    window: int | None = option(None, "cut series of time points into windows of so many steps, each a row; default: a series is a row")
+    stride: int = option(1, "steps from one window to the next")
+    direction: str | None = option(None, "column of prices: the label of a window is whether they are up or down --horizon steps later")
+    horizon: int = option(1, "steps from the end of a window to the price it is compared with")
     encoding: str = option("utf-8", "text encoding of CSV, TSV and JSONL files")
     delimiter: str | None = option(None, "column separator of CSV files")
     max_bad_rows: float = option(0.05, "unusable rows that are tolerated: a share below 1, or a number of rows")
@@ -53,6 +65,14 @@ class DataRecipe:
             raise ValueError("fields 'group' and 'time' exclude each other: a split is either by group or by time")
         if self.split not in (None, "given"):
             shares(self.split or "")
+        for name in ("purge", "embargo"):
+            if getattr(self, name) and not self.time:
+                raise ValueError(f"field '{name}' needs field 'time': a split by time is what it belongs to")
+        for name in ("stride", "horizon"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"field '{name}' must be at least 1")
+        if self.window is not None and self.window < 2:
+            raise ValueError("field 'window' must be at least 2")
         if not 0 <= self.max_bad_rows < math.inf:
             raise ValueError("field 'max_bad_rows' must not be negative")
 
@@ -61,7 +81,7 @@ class DataRecipe:
 class TrainingRecipe:
     """How long and how fast the weights change."""
 
-    epochs: int = option(5, "passes over the training rows")
+    epochs: int | None = option(None, "passes over the training rows; default: 5, or more of few rows where weights begin at random")
     batch_size: int = option(32, "rows whose gradients make one step, on all devices together")
     accumulate: int = option(1, "pieces a batch is computed in (less memory, same result)")
     lr: float | None = option(None, "learning rate; each adapter has its own default")
@@ -91,7 +111,7 @@ class TrainingRecipe:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "accumulate"):
-            if getattr(self, name) < 1:
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"field '{name}' must be at least 1")
         if self.accumulate > self.batch_size:
             raise ValueError(f"field 'accumulate' ({self.accumulate}) is larger than field 'batch_size' ({self.batch_size})")
@@ -117,6 +137,12 @@ class TrainingRecipe:
             raise ValueError("field 'ema' must be at least 0 and below 1")
         if not 0 < self.layer_decay <= 1:
             raise ValueError("field 'layer_decay' must be above 0 and at most 1")
+
+    @property
+    def passes(self) -> int:
+        """Epochs of a recipe without gaps."""
+        assert self.epochs is not None, "launch/resolve.py fills it"
+        return self.epochs
 
 
 @dataclass

@@ -321,3 +321,14 @@ def test_sizes_count_both_strands(checkpoints: Path) -> None:
     rows = [{"sequence": text} for text in SEQUENCES]
     assert np.array_equal(made(checkpoints, "dna").sizes(rows), [len(text) for text in SEQUENCES])
     assert np.array_equal(made(checkpoints, "dna", reverse_complement="average").sizes(rows), [2 * len(text) for text in SEQUENCES])
+
+
+def test_operations_of_hyena_are_counted_before_a_run(checkpoints: Path) -> None:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    backbone = made(checkpoints, "hyena")
+    network = backbone.open().eval()
+    batch = backbone.collate([backbone.encode({"sequence": text}) for text in SEQUENCES])
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        backbone.features(network, batch)
+    assert counter.get_total_flops() > 0

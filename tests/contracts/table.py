@@ -6,6 +6,7 @@ new modality needs a line in TINY.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,19 +15,22 @@ from random import Random
 from typing import Any
 
 import torch
+from tests.backbones import series_checkpoints
 
 from tunesmith.core import registry
+from tunesmith.core.arrays import Outputs
 from tunesmith.core.contracts import Adapter, Backbone, Batch, Task
 from tunesmith.core.model import Model
 
 
 @dataclass(frozen=True)
 class Tiny:
-    """A tiny backbone: its registered name, its traits, and its fields given the folder of the fixture `checkpoints`."""
+    """A tiny backbone: its registered name, traits, fields given the folder of the fixture `checkpoints`, and what tasks can read of it."""
 
     modality: str
     traits: set[str]
     options: Callable[[Path], dict[str, Any]]
+    gives: tuple[str, ...] = ("pooled",)
 
 
 def _text(root: Path, name: str) -> dict[str, Any]:
@@ -42,38 +46,66 @@ def _tabular(root: Path) -> dict[str, Any]:
     return {"source": str(root / "tabular"), "columns": list(columns), "kinds": list(columns.values())}
 
 
+TOKENS = ("pooled", "tokens")
 TINY = {
     "bert": Tiny("text", {"text", "transformer"}, lambda root: _text(root, "bert")),
     "gpt2": Tiny("text", {"text", "transformer", "decoder", "transposed"}, lambda root: _text(root, "gpt2")),
     "vit": Tiny("image", {"image", "transformer", "linear", "layer_norm"}, lambda root: _image(root, "vit")),
     "resnet": Tiny("image", {"image", "convolution"}, lambda root: _image(root, "resnet")),
     "timm_resnet": Tiny("image", {"image", "convolution"}, lambda root: _image(root, "timm_resnet")),
-    "tabular": Tiny("tabular", {"tabular", "transformer"}, lambda root: _tabular(root)),
-    "dna": Tiny("dna", {"dna", "transformer", "linear", "layer_norm"}, lambda root: {"source": str(root / "dna")}),
-    "sounds": Tiny("audio", {"audio", "convolution", "linear", "layer_norm"}, lambda root: _image(root, "sounds")),
-    "wav2vec2": Tiny("audio", {"audio", "transformer", "linear", "layer_norm"}, lambda root: _image(root, "wav2vec2")),
+    "dna": Tiny("dna", {"dna", "convolution", "linear", "layer_norm"}, lambda root: {"source": str(root / "dna")}),
+    "sounds": Tiny("audio", {"audio", "convolution", "linear", "layer_norm"}, lambda root: _image(root, "sounds"), TOKENS),
+    "wav2vec2": Tiny("audio", {"audio", "transformer", "linear", "layer_norm"}, lambda root: _image(root, "wav2vec2"), TOKENS),
+    "series": Tiny("series", {"series", "convolution"}, lambda root: {"source": str(series_checkpoints.small(root)), "channels": 2}),
+    "patchtst": Tiny("series", {"series", "transformer"}, lambda root: {"source": str(series_checkpoints.patchtst(root)), "channels": 2}),
+    "tabular": Tiny("tabular", {"tabular", "transformer"}, lambda root: _tabular(root), TOKENS),
     "fusion": Tiny(
         "fusion",
         {"fusion", "transformer", "linear", "layer_norm"},
-        lambda root: {"text": _text(root, "bert"), "image": _image(root, "vit")},
+        lambda root: {"parts": {"text": _text(root, "bert"), "image": _image(root, "vit")}},
+    ),
+    "fusion_attention": Tiny(
+        "fusion",
+        {"fusion", "fresh", "transformer", "linear", "layer_norm"},
+        lambda root: {
+            "parts": {"text": _text(root, "bert"), "image": _image(root, "vit")},
+            "how": "attention",
+            "joint_width": 8,
+            "joint": str(root / "attention.safetensors"),
+        },
     ),
 }
 
+WRITERS = {
+    "whisper": Tiny(
+        "audio", {"audio", "transformer", "linear", "layer_norm"}, lambda root: _image(root, "whisper"), ("pooled", "tokens", "decoder")
+    )
+}
+"""Those with a decoder of their own, for the tasks that need one; the encoder by itself is tested with the others of its modality."""
+
 VARIANTS: dict[str, list[dict[str, Any]]] = {
     "classification": [{}, {"class_weights": "balanced", "label_smoothing": 0.1, "hidden": 8}],
-    "regression": [{}, {"loss_name": "huber"}],
+    "transcription": [{"longest": 8}],
+    "regression": [{}, {"loss_name": "huber"}, {"scale": "log"}],
 }
 """Settings of a task that change its loss; one plain variant where nothing is said."""
 
 
 def tasks() -> list[tuple[str, dict[str, Any]]]:
-    """Every registered task in its variants; those that make their label of the inputs of one modality have tests of their own."""
-    return [(name, options) for name in labelled() for options in VARIANTS.get(name, [{}])]
+    """Every registered task in its variants."""
+    return [(name, options) for name in registry.entries("tasks") for options in VARIANTS.get(name, [{}])]
 
 
-def labelled() -> list[str]:
-    """Tasks that read a label."""
-    return [name for name, entry in registry.entries("tasks").items() if entry.load().labelled]
+def pairs(suiting: bool) -> list[tuple[str, str, dict[str, Any]]]:
+    """(tiny backbone, task, its options) where the backbone gives what the task needs and reads, or where it does not."""
+    every = {**TINY, **WRITERS}
+    found = []
+    for tiny, (name, options) in itertools.product(every, tasks()):
+        family: type[Task] = registry.find("tasks", name).load()
+        suits = family.reads in every[tiny].gives and set(family.needs) <= every[tiny].traits
+        if suits == suiting and (tiny in TINY or family.reads == "decoder"):
+            found.append((tiny, name, options))
+    return found
 
 
 def adapters(fitting: bool) -> list[tuple[str, str]]:
@@ -90,7 +122,8 @@ def adapter(name: str, **options: Any) -> Adapter:
 
 def backbone(checkpoints: Path, tiny: str, **options: Any) -> Backbone:
     """A tiny backbone."""
-    made: Backbone = registry.create("backbones", TINY[tiny].modality, {**TINY[tiny].options(checkpoints), **options})
+    found = {**TINY, **WRITERS}[tiny]
+    made: Backbone = registry.create("backbones", found.modality, {**found.options(checkpoints), **options})
     return made
 
 
@@ -114,13 +147,21 @@ class Case:
         """The model's outputs for all rows, in evaluation."""
         self.model.eval()
         with torch.no_grad():
-            return self.model(self.batch())
+            found: torch.Tensor = self.model({"inputs": self.batch()["inputs"]})
+        return found
+
+    def predicted(self) -> Outputs:
+        """What the task predicts by, for all rows."""
+        self.model.eval()
+        with torch.no_grad():
+            return self.task.predict(self.model, {"inputs": self.batch()["inputs"]})
 
 
 def case(made: Backbone, name: str, options: dict[str, Any], rows: int = 12) -> Case:
     """Fit a task to synthetic rows and build its model."""
     torch.manual_seed(0)
-    task: Task = registry.create("tasks", name, options)
+    created: Task = registry.create("tasks", name, options)
+    task, made = created.meet(made)
     examples = task.synthetic(rows, 1, made.sample)
     Random(2).shuffle(examples)
     raws = [task.raw(row) for row in examples]

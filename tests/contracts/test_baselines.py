@@ -14,7 +14,7 @@ from tunesmith.core import registry
 from tunesmith.core.contracts import Picture, Row
 from tunesmith.core.outcomes import Baseline, Given
 
-INPUTS = {"note": "text", "photo": "image", "size": "number", "colour": "category", "call": "audio", "gene": "dna"}
+INPUTS = {"note": "text", "photo": "image", "size": "number", "colour": "category", "call": "audio", "gene": "dna", "curve": "series"}
 ROWS = {"train": 90, "validation": 30, "test": 45}
 WORDS = ("red apples", "green pears", "blue plums")
 GENES = ("TATAAATATAAA", "CACGTGCACGTG", "GGTAAGGGTAAG")
@@ -25,6 +25,9 @@ def tone(code: int) -> bytes:
     buffer = io.BytesIO()
     soundfile.write(buffer, 0.3 * np.sin(np.arange(800) * (0.3 + 0.5 * code)), 8000, format="WAV")
     return buffer.getvalue()
+
+
+CURVES = ("[0, 1, 0, 1, 0, 1, 0, 1]", "[0, 1, 2, 3, 4, 5, 6, 7]", "[5, 5, null, 5, 5, 5, 5, 5]")
 
 
 def given(kind: str, **changes: Any) -> Given:
@@ -47,6 +50,7 @@ def given(kind: str, **changes: Any) -> Given:
                 "colour": WORDS[code],
                 "gene": GENES[code],
                 "call": tones[code],
+                "curve": CURVES[code],
             }
 
     truths = {

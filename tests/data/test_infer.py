@@ -10,6 +10,8 @@ import pytest
 
 from tunesmith.core.errors import DataError, UnknownNameError, UsageError
 from tunesmith.data.bad_rows import BadRows
+from tunesmith.data.columns import Column
+from tunesmith.data.columns import table as table_of
 from tunesmith.data.infer import Columns, infer, kind_of
 from tunesmith.data.sources import open_source
 from tunesmith.data.table import build
@@ -41,9 +43,8 @@ def _told(columns: Columns, what: str) -> tuple[str, str, str]:
 
 def test_label_by_name(tmp_path: Path) -> None:
     found = _infer(tmp_path, {"message": _texts(), "kind": _cycle("x", "y"), "Intent": _cycle("a", "b", "c")})
-    assert (found.inputs, found.modality, found.label, found.task) == (["message"], "text", ["Intent"], "classification")
+    assert (found.inputs, found.modality, found.label, found.task) == (["message", "kind"], "fusion", ["Intent"], "classification")
     assert _told(found, "label") == ("Intent", "its name says so", "--label")
-    assert "not used: kind (category)" in _told(found, "inputs")[1]
 
 
 def test_label_by_few_values(tmp_path: Path) -> None:
@@ -67,7 +68,7 @@ def test_no_label(tmp_path: Path) -> None:
 
 def test_inputs_and_label_as_given(tmp_path: Path) -> None:
     columns = {"title": _texts(), "body": _texts()[::-1], "label": _cycle("a", "b"), "kind": _cycle("x", "y")}
-    assert _infer(tmp_path, columns).inputs == ["title", "body"]
+    assert _infer(tmp_path, columns).inputs == ["title", "body", "kind"]
     found = _infer(tmp_path, columns, inputs=["body"], label=["kind"])
     assert (found.inputs, found.label) == (["body"], ["kind"])
     assert _told(found, "label")[1] == "as given"
@@ -114,11 +115,55 @@ def test_kinds(values: list[Any], kind: str) -> None:
     assert kind_of(values) == kind
 
 
-def test_dates_and_numbers_are_no_inputs(tmp_path: Path) -> None:
+def test_numbers_are_read_beside_texts_and_what_tells_where_a_row_comes_from_is_not(tmp_path: Path) -> None:
     days = [f"2024-{1 + i % 12:02d}-{1 + i % 28:02d}" for i in range(N)]
-    found = _infer(tmp_path, {"day": days, "price": [i + 0.5 for i in range(N)], "text": _texts(), "label": _cycle("a", "b")})
-    assert found.inputs == ["text"]
-    assert "day (date), price (number)" in _told(found, "inputs")[1]
+    asides = {"day": days, "listing": [2 * i + i % 2 for i in range(N)], "speaker": _cycle("ann", "bob"), "batch_id": _cycle(1, 2, 3)}
+    columns = {**asides, "same": ["x"] * N, "price": [i + 0.5 for i in range(N)], "text": _texts(), "label": _cycle("a", "b")}
+    found = _infer(tmp_path, columns)
+    assert (found.inputs, found.modality) == (["text", "price"], "fusion")
+    assert found.kinds == {"text": "text", "price": "number"}
+    every = {column.name: column for column in found.every}
+    assert list(every) == list(columns)
+    assert {name: column.use for name, column in every.items()} == {
+        **dict.fromkeys([*asides, "same"], "not read"),
+        "price": "read",
+        "text": "read",
+        "label": "label",
+    }
+    for name, why in {
+        "day": "a date says",
+        "listing": "counting up",
+        "speaker": "--group",
+        "batch_id": "comes from",
+        "same": "the same",
+    }.items():
+        assert why in every[name].why
+    assert every["price"].why == "numbers, such as '0.5'"
+    assert table_of(found.every)[0].split() == ["day", "date", "not", "read", *every["day"].why.split()]
+    asked = _infer(tmp_path, columns, inputs=["text", "day", "speaker"])
+    assert asked.kinds == {"text": "text", "day": "date", "speaker": "category"}
+    only = _infer(tmp_path, {"id": _cycle(7, 9, 4), "text": _texts(), "label": _cycle("a", "b")})
+    assert (only.inputs, only.modality) == (["text"], "text")
+    other = _infer(tmp_path, columns, modality="text")
+    assert (other.inputs, other.modality) == (["text"], "text")
+
+
+def test_what_a_file_is_like_is_not_read_beside_it(tmp_path: Path) -> None:
+    columns = {
+        "path": [f"{i}.wav" for i in range(N)],
+        "seconds": [i / 7 for i in range(N)],
+        "label": _cycle("a", "b"),
+        "room": _cycle("x", "y"),
+    }
+    assert _infer(tmp_path, columns).inputs == ["path", "room"]
+    columns["path"] = [f"house {i} is {' '.join(_texts()[i].split()[:3])}" for i in range(N)]
+    assert _infer(tmp_path, columns).inputs == ["path", "seconds", "room"]
+
+
+def test_many_columns_are_told_in_few_lines() -> None:
+    lines = table_of([Column(f"c{i}", "number", "read", "") for i in range(100)])
+    assert len(lines) == 30
+    assert lines[-1] == "and 71 more"
 
 
 def test_columns_that_name_rows_or_never_change_are_no_inputs(tmp_path: Path) -> None:

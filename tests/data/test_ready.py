@@ -218,8 +218,9 @@ def test_texts_and_pictures_of_one_row(folder: Path, tmp_path: Path, checkpoints
     ]
     table = prepare.read(DataRecipe(), data, tmp_path / "rows.arrow").table
     table.path_columns = ["one", "two"]
-    options = {"text": {"source": str(checkpoints / "bert")}, "image": {"source": str(checkpoints / "vit")}}
-    backbone = registry.create("backbones", "fusion", {"columns": ["text", "one", "two"], "pictures": ["one", "two"], **options})
+    parts = {"text": {"source": str(checkpoints / "bert")}, "image": {"source": str(checkpoints / "vit")}}
+    kinds = {"text": "text", "one": "image", "two": "image"}
+    backbone = registry.create("backbones", "fusion", {"columns": list(kinds), "kinds": kinds, "parts": parts})
     rows = ReadyRows.empty(table, FeatureStore(tmp_path / "store", "f", 10**9), ["one", "two"])
     audit(table, registry.create("tasks", "classification", {}), backbone, BadRows(), rows)
     for number in range(6):

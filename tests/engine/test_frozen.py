@@ -55,7 +55,8 @@ def test_features_and_gradients_are_those_of_the_whole_network(checkpoints: Path
     model, rows, task = made(checkpoints, tiny, adapter, **({"k": 1} if adapter == "last_k" else {}))
     frozen = Frozen(model.backbone, model._bare[0], model.frozen_blocks(), FeatureStore(tmp_path, "a", 10**9))
     if not frozen.agrees(rows[:8], torch.device("cpu")):
-        assert (tiny, adapter) == ("fusion", "last_k"), "only a fusion's blocks do not follow one another"
+        assert (tiny, adapter) != ("fusion", "head")
+        assert tiny.startswith("fusion"), "only a fusion's blocks do not follow one another"
         return
     assert frozen.remember(((row, None) for row in rows), torch.device("cpu")) == len({digest(row) for row in rows_without_label(rows)})
     own, found = model.backbone, []

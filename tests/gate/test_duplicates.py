@@ -13,7 +13,7 @@ from tests.gate.planting import clean_rows, clean_splits, found, sentence, view
 from tunesmith.core.contracts import Picture
 from tunesmith.core.findings import Finding
 from tunesmith.gate import leave_out
-from tunesmith.gate._rows import picture_mark
+from tunesmith.gate._rows import file_mark
 
 
 def test_leaked_test_rows_are_all_found_and_only_their_training_copies_left_out() -> None:
@@ -125,7 +125,7 @@ def test_pictures_are_compared_by_their_bytes_in_whatever_form_they_come(tmp_pat
     data = (tmp_path / "3.png").read_bytes()
     (tmp_path / "25.png").write_bytes(data)  # the path of a copy
     rows[26]["image"] = data  # its bytes
-    rows[27]["image"] = Picture(np.zeros((2, 2, 3), np.uint8), key=picture_mark(data))  # kept decoded, with its file's checksum
+    rows[27]["image"] = Picture(np.zeros((2, 2, 3), np.uint8), key=file_mark(data))  # kept decoded, with its file's checksum
     finding = found(view(rows, splits, {"image": "image"}), "duplicates")["test_rows_in_training"]
     assert finding.count == 3
     assert finding.leave_out == [3]

@@ -152,10 +152,10 @@ def _try(name: str, model: Model, row: dict[str, Any]) -> None:
     before = model.training
     model.eval()
     try:
-        pooled = model.backbone.features(model.network, model.backbone.collate([model.backbone.encode(row)])).pooled
-        assert pooled is not None
-        if pooled.requires_grad:
-            pooled.square().sum().backward()
+        outputs = model({"inputs": model.backbone.collate([model.backbone.encode(row)])})
+        first = outputs[0] if isinstance(outputs, tuple) else outputs
+        if first.requires_grad:
+            first.square().sum().backward()
     except (RuntimeError, ValueError, TypeError, IndexError, AttributeError, NotImplementedError) as error:
         raise AdapterError(f"adapter '{name}' does not fit this backbone, which fails with it: {str(error)[:300]}") from error
     finally:

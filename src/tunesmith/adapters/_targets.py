@@ -29,7 +29,7 @@ class Layers:
 
 
 def layers_of(model: Model, last: int | None = None) -> Layers:
-    """The adaptable layers of the bare network.
+    """The adaptable layers of the bare network: those that are new train as they are, so nothing is put beside them.
 
     Args:
         model: the model before an adapter is applied.
@@ -43,9 +43,10 @@ def layers_of(model: Model, last: int | None = None) -> Layers:
         if last > len(blocks):
             raise AdapterError(f"the backbone has {len(blocks)} blocks, fewer than the {last} that are to be adapted")
         allowed = {id(module) for block in blocks[-last:] for module in block.modules()}
+    new = {id(module) for part in model.fresh() for module in part.modules()}
     found = Layers([], [], [], [])
     for name, module in model.network.named_modules():
-        if not name or (allowed is not None and id(module) not in allowed):
+        if not name or id(module) in new or (allowed is not None and id(module) not in allowed):
             continue
         if _is_linear(module):
             found.linear.append(name)

@@ -21,8 +21,13 @@ if TYPE_CHECKING:
 
     from tunesmith.core.model import Model
 
+ALONE = "fits the head alone, and this backbone holds new modules that must be trained; use --adapter head"
+
 FREED = "_blocks_freed"
 """Where a model keeps how many of its blocks gradual unfreezing has freed."""
+
+LEAST_STEPS = 300
+"""Steps that a small network needs from random weights to make anything of some dozen rows (UCR archive: GunPoint, BasicMotions)."""
 
 
 def _own_rate(traits: set[str]) -> float:
@@ -42,7 +47,7 @@ class Full(Freezing):
         return None
 
     def defaults(self, traits: set[str]) -> Defaults:
-        return Defaults(lr=_own_rate(traits))
+        return Defaults(lr=_own_rate(traits), steps=LEAST_STEPS if "untrained" in traits else 0)
 
     def apply(self, model: Model, seed: int) -> None:
         only(model, [model.network])
@@ -80,7 +85,7 @@ class Probe(Freezing):
             raise ValueError("field 'strengths' holds at least one penalty, none of them negative")
 
     def fits(self, traits: set[str]) -> str | None:
-        return None
+        return ALONE if "fresh" in traits else None
 
     def defaults(self, traits: set[str]) -> Defaults:
         return Defaults(lr=1e-3, head_lr=1e-3, schedule="constant")
@@ -88,9 +93,7 @@ class Probe(Freezing):
     def apply(self, model: Model, seed: int) -> None:
         only(model, [])
         if len(model.fresh()) > 1:
-            raise AdapterError(
-                "adapter 'probe' fits the head alone, and this backbone holds new modules that must be trained; use --adapter head"
-            )
+            raise AdapterError(f"adapter 'probe' {ALONE}")
 
     def penalties(self) -> Sequence[float]:
         return self.strengths

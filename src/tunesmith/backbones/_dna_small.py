@@ -184,7 +184,8 @@ class Small:
 
     @property
     def traits(self) -> frozenset[str]:
-        return frozenset({"dna", "transformer", "linear", "layer_norm"} | (set() if self.folder else {"untrained"}))
+        # most of its weights are those of convolutions
+        return frozenset({"dna", "convolution", "linear", "layer_norm"} | (set() if self.folder else {"untrained"}))
 
     @property
     def length(self) -> int:

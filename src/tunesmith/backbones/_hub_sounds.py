@@ -22,6 +22,7 @@ from torch import nn
 
 from tunesmith.backbones import _checkpoints
 from tunesmith.backbones._listener import Listener
+from tunesmith.core.contracts import Brought
 from tunesmith.core.errors import BackboneError, require
 
 if TYPE_CHECKING:
@@ -105,9 +106,7 @@ class Waves(_Hub):
         return int(count)
 
     def frames(self, samples: int) -> int:
-        for kernel, stride in zip(self.config.conv_kernel, self.config.conv_stride, strict=True):
-            samples = (samples - kernel) // stride + 1
-        return samples
+        return int(self._frames(torch.tensor(samples)))
 
     def prepared(self, wave: Floats, masks: Masks | None) -> Floats:
         if self.told.get("do_normalize", True):  # as Wav2Vec2FeatureExtractor does
@@ -132,7 +131,42 @@ class Waves(_Hub):
         real = torch.arange(values.shape[1], device=values.device) < samples[:, None]
         if getattr(self.config, "feat_extract_norm", "layer") == "group":
             values = values.masked_fill(~real, math.nan)  # what FirstLayer knows padding by
-        return None, network(values, attention_mask=real.long()).last_hidden_state
+        model: Any = network
+        extracted = model.feature_extractor(values).transpose(1, 2)  # (stretches, units, channels)
+        projected = model.feature_projection(extracted)
+        hidden = projected[0] if isinstance(projected, tuple) else projected
+        # the library tells the frames from the extractor's output, which is not run where the first blocks are frozen and remembered
+        mask = torch.arange(hidden.shape[1], device=hidden.device) < self._frames(samples)[:, None]
+        return None, model.encoder(hidden, attention_mask=mask).last_hidden_state
+
+    def _frames(self, samples: torch.Tensor) -> torch.Tensor:
+        for kernel, stride in zip(self.config.conv_kernel, self.config.conv_stride, strict=True):
+            samples = (samples - kernel) // stride + 1
+        return samples
+
+    def brought(self) -> Brought | None:
+        vocabulary, weights = self.folder / "vocab.json", self.folder / "model.safetensors"
+        if not vocabulary.is_file() or not weights.is_file():
+            return None
+        from safetensors import safe_open
+
+        with safe_open(weights, "pt") as file:
+            if "lm_head.weight" not in file.keys():  # noqa: SIM118 (it is no mapping)
+                return None
+        places: dict[str, int] = json.loads(vocabulary.read_text(encoding="utf-8"))
+        if not all(isinstance(place, int) for place in places.values()):  # one alphabet for each of several languages
+            return None
+        path = self.folder / "tokenizer_config.json"
+        told = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        names = [""] * (1 + max(places.values()))
+        for name, place in places.items():
+            names[place] = " " if name == told.get("word_delimiter_token", "|") else name
+
+        def read() -> tuple[torch.Tensor, torch.Tensor]:
+            with safe_open(weights, "pt") as file:
+                return file.get_tensor("lm_head.weight").float(), file.get_tensor("lm_head.bias").float()
+
+        return Brought(tuple(names), int(self.config.pad_token_id or 0), read)
 
 
 class FirstLayer(nn.Module):

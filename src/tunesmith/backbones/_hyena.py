@@ -102,7 +102,10 @@ class Filter(nn.Module):
     def forward(self, length: int) -> torch.Tensor:
         """(width, length)."""
         time: torch.Tensor = self.pos_emb.get_buffer("t")[:, :length]
-        found: torch.Tensor = self.modulation(time, self.implicit_filter(self.pos_emb.z[:, :length]))
+        places = self.pos_emb.z[
+            :, :length
+        ].clone()  # under inference_mode a view of a parameter claims to need a gradient that it cannot get
+        found: torch.Tensor = self.modulation(time, self.implicit_filter(places))
         return found[0].transpose(0, 1)
 
 

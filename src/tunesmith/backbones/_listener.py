@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from tunesmith.backbones._sound_changes import Masks
     from tunesmith.core.arrays import Floats
+    from tunesmith.core.contracts import Brought
 
 
 class Listener(ABC):
@@ -86,6 +87,10 @@ class Listener(ABC):
     @abstractmethod
     def traits(self) -> set[str]:
         """As `Backbone.traits`."""
+
+    def brought(self) -> Brought | None:
+        """As `Backbone.brought`."""
+        return None
 
     def save_memory(self, network: nn.Module) -> None:
         """Compute activations again in the backward pass.

@@ -21,8 +21,8 @@ from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from tunesmith.backbones import _checkpoints
-from tunesmith.core.contracts import Backbone, Batch, Encoded, Features, InputSpec, Row
-from tunesmith.core.errors import BackboneError
+from tunesmith.core.contracts import Backbone, Batch, Brought, Decoder, Encoded, Features, InputSpec, Row
+from tunesmith.core.errors import BackboneError, RowError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from tunesmith.core.arrays import Floats
 
 SMALL = "small"
+ENTIRE_SECONDS = 30.0
+"""The least window where recordings are read whole: what speech data is cut into, and all that Whisper reads."""
+
 HIGHEST_RATE = 16_000
 """Of the small network: what speech networks read; more costs time and tells sounds apart by little."""
 
@@ -55,6 +58,9 @@ class Audio(Backbone):
     columns: tuple[str, ...] = field(default=("audio",), metadata={"help": "input column"})
     seconds: float = field(default=10.0, metadata={"help": "length of a window; longer recordings are cut in training"})
     windows: int = field(default=12, metadata={"help": "windows that prediction reads of a recording at most, spread evenly"})
+    entire: bool = field(
+        default=False, metadata={"help": "training recordings longer than a window are refused instead of cut: their transcripts tell all"}
+    )
     rate: int | None = field(
         default=None, metadata={"help": "samples a second that small reads; default: the training rows', up to 16,000"}
     )
@@ -143,6 +149,29 @@ class Audio(Backbone):
             deviation=self.deviation or tuple(np.round(deviation, 4).tolist()),
         )
 
+    def whole(self) -> Audio:
+        return dataclasses.replace(self, entire=True, seconds=max(self.seconds, ENTIRE_SECONDS))
+
+    def frames(self, row: Row) -> int:
+        from tunesmith.core.sounds import outline
+
+        samples = outline(row.get(self.columns[0]), self.columns[0]).at(self.listener.rate)
+        return self.listener.frames(max(self.listener.least, int(samples / (1 + self.speed))))
+
+    def brought(self) -> Brought | None:
+        return None if self.scratch or self.weights else self.listener.brought()
+
+    def with_decoder(self, language: str | None = None, translate: bool = False) -> Decoder:
+        from tunesmith.backbones import _hub_sounds
+
+        if self.scratch or self.weights or not isinstance(self.listener, _hub_sounds.Whisper):
+            return super().with_decoder(language, translate)
+        from tunesmith.backbones._whisper import WhisperWriter
+
+        writer = WhisperWriter(self, self.listener, language, translate)
+        writer.tokenizer  # noqa: B018 (so that a folder without one is refused before anything is read)
+        return writer
+
     def open(self) -> nn.Module:
         network, loaded = self.listener.opened(self.weights, self.scratch)
         self.__dict__["_loaded"] = loaded
@@ -152,6 +181,13 @@ class Audio(Backbone):
         from tunesmith.core.sounds import CLIPPED, heard
 
         found = heard(row.get(self.columns[0]), self.columns[0])
+        if self.entire and found.outline.at(self.listener.rate) > self.window:
+            raise RowError(
+                f"the recording of {found.outline.seconds:.1f} s is longer than the {self.window / self.listener.rate:g} s that are read "
+                "at once, and its transcript tells all of it; cut both into sentences"
+                + ("" if self.listener.longest else ", or read more with --set backbone.seconds=N"),
+                self.columns[0],
+            )
         if found.silent:
             return "silent recordings"
         if found.clipped >= CLIPPED:
@@ -160,6 +196,14 @@ class Audio(Backbone):
             limit = self.windows * self.window / self.listener.rate
             return f"recordings longer than {limit:g} s, of which prediction reads parts (--set backbone.windows=N reads more)"
         return "recordings of several channels, which are averaged" if found.outline.channels > 1 else None
+
+    def usable(self, row: Row) -> None:
+        from tunesmith.core.sounds import heard
+
+        found = heard(row.get(self.columns[0]), self.columns[0])
+        if self.entire and found.outline.at(self.listener.rate) > self.windows * self.window:
+            limit = self.windows * self.window / self.listener.rate
+            raise RowError(f"the recording of {found.outline.seconds:.0f} s is longer than {limit:g} s; cut it", self.columns[0])
 
     def encode(self, row: Row, rng: Random | None = None) -> Encoded:
         value = row.get(self.columns[0])
@@ -202,6 +246,9 @@ class Audio(Backbone):
         factor = rng.uniform(1 - self.speed, 1 + self.speed)
         late = int(rng.uniform(0, self.shift) * rate)
         samples = outline(value, column).at(rate)
+        if self.entire:  # neither slower nor later than fits
+            factor = max(factor, samples / self.window)
+            late = min(late, max(0, self.window - round(samples / factor)))
         wanted = int(self.window * factor)
         start = rng.randint(0, max(0, samples - wanted))
         wave = changes.faster(read_sound(value, column, rate, start, wanted), factor)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,27 @@ def ragged(items: Sequence[Any]) -> npt.NDArray[np.object_]:
     for place, item in enumerate(items):
         found[place] = item
     return found
+
+
+def stored(values: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
+    """An array as arrays that hold no objects, by the endings of their names: texts as their bytes and where each ends.
+
+    Example:
+        >>> restored(stored(ragged(["é", ""]))).tolist()
+        ['é', '']
+    """
+    if values.dtype != np.object_:
+        return {"": values}
+    texts = [text.encode() for text in values]
+    return {".bytes": np.frombuffer(b"".join(texts), np.uint8), ".ends": np.cumsum([len(text) for text in texts], dtype=np.int64)}
+
+
+def restored(parts: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """The array that `stored` took apart."""
+    if "" in parts:
+        return parts[""]
+    whole, ends = parts[".bytes"].tobytes(), parts[".ends"].tolist()
+    return ragged([whole[start:end].decode() for start, end in itertools.pairwise([0, *ends])])
 
 
 # erf(x) = x P(x^2) / Q(x^2) on [-4, 4]: the rational approximation of erf in Eigen (MathFunctionsImpl.h) and XLA, highest power first

@@ -141,7 +141,7 @@ def _bare(model: Model) -> Any:
 
 def _without_place(settings: dict[str, Any]) -> dict[str, Any]:
     """Settings without the paths of the machine that trained."""
-    kept = {key: value for key, value in settings.items() if key not in ("source", "weights", "scratch")}
+    kept = {key: value for key, value in settings.items() if key not in ("source", "weights", "scratch", "joint")}
     return {key: _without_place(value) if isinstance(value, dict) else value for key, value in kept.items()}
 
 

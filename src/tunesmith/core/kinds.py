@@ -6,6 +6,9 @@ price: number, region: category, opened: date  ->  tabular        review: text  
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
+
+from tunesmith.core.cells import is_missing
 
 MODALITY: Mapping[str, str] = {
     "text": "text",
@@ -18,6 +21,9 @@ MODALITY: Mapping[str, str] = {
     "date": "tabular",
 }
 """Kind of a column -> the backbone that reads it where nothing else was asked for."""
+
+TOGETHER = ("text", "tabular")
+"""Modalities whose backbone makes one vector of several columns; of the others each column has a vector of its own."""
 
 PATHS = ("image", "audio")
 """Kinds whose cells name files, or hold their bytes."""
@@ -64,6 +70,18 @@ def modality_of(kinds: Collection[str]) -> str:
     """
     found = {MODALITY[kind] for kind in kinds}
     return found.pop() if len(found) == 1 else "fusion"
+
+
+def is_empty(value: Any, kind: str) -> bool:
+    """Whether a cell of a column of this kind holds nothing: `?`, `NA` and the like are words in a text and gaps in a table.
+
+    Example:
+        >>> is_empty("NA", "number"), is_empty("NA", "text"), is_empty(" ", "image"), is_empty(None, "audio")
+        (True, False, True, True)
+    """
+    if MODALITY[kind] == "tabular":
+        return is_missing(value)
+    return value is None or (isinstance(value, str | bytes) and not value.strip())
 
 
 def bytes_kind(start: bytes) -> str:

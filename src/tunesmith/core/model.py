@@ -43,10 +43,11 @@ class Model(nn.Module):
         """What no pretraining has touched, and every adapter trains: the head, and what the backbone adds to what it was given."""
         return [self.head, *self.backbone.fresh(self._bare[0])]
 
-    def forward(self, batch: Batch) -> torch.Tensor:
-        """Outputs of the head for a collated batch."""
-        outputs: torch.Tensor = self.head(self.features(batch))
-        return outputs
+    def forward(self, batch: Batch) -> Any:
+        """Outputs of the head for a collated batch: a tensor, or what else the task's loss reads."""
+        features = self.features(batch)
+        features.target = batch.get("target")
+        return self.head(features)
 
     def features(self, batch: Batch) -> Features:
         """Features of the batch's inputs."""

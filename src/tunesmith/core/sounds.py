@@ -84,7 +84,7 @@ class Heard:
 
     @property
     def silent(self) -> bool:
-        """Whether nothing can be heard: not one sample above what rounding to 16 bits makes of nothing."""
+        """Whether nothing can be heard: no sample above what rounding to 16 bits makes of nothing."""
         return self.peak <= 1 / 32768
 
 

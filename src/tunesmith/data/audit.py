@@ -77,6 +77,7 @@ def audit(table: Table, task: Task, backbone: Backbone, bad: BadRows, pictures: 
         try:
             raw = task.raw(row)
             remark, made = (backbone.check(row), []) if pictures is None else pictures.look(number, row, backbone)
+            remark = task.check(row, backbone) or remark
         except RowError as error:
             return _Seen(number, error=error)
         return _Seen(number, raw, hash(tuple(told(number, column, row[column]) for column in backbone.columns)), remark, made)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from tunesmith.core.contracts import Task
 from tunesmith.core.errors import DataError
+from tunesmith.data import purge as purging
 from tunesmith.data import split as splitting
 from tunesmith.data.infer import Decision
 from tunesmith.data.labels import Labels, ranks
@@ -77,8 +78,30 @@ class Cutter:
         """(positions,) of each row's stratum its place among the different ones."""
         return ranks(map(self.task.stratum, self.labels), len(self.labels))
 
-    def _moments(self, where: Rows) -> npt.NDArray[np.float64]:
-        column = self.recipe.time
+    def apart(self, splits: dict[str, Rows], decisions: list[Decision]) -> dict[str, Rows]:
+        """The splits without rows by which one would know of the next, where the recipe asks for that.
+
+        Raises:
+            DataError: nothing of a split is left.
+        """
+        if not (self.recipe.purge or self.recipe.embargo):
+            return splits
+        purge = purging.span(self.recipe.purge) if self.recipe.purge else None
+        embargo = purging.span(self.recipe.embargo) if self.recipe.embargo else None
+        if embargo and embargo.kind == "column":
+            raise DataError(f"field 'embargo' is a number of different times, such as 5, or a time such as 2d (got {embargo.column!r})")
+        known = {name: self._moments(where, purge.column) for name, where in splits.items()} if purge and purge.column else None
+        keep = purging.kept({name: self._moments(where) for name, where in splits.items()}, known, purge, embargo)
+        counted = ", ".join(f"{int((~flags).sum())} of {name}" for name, flags in keep.items() if not flags.all())
+        why = "labels known too late, and rows too near to the split before" if purge and embargo else "as asked"
+        decisions.append(Decision("left out", counted or "nothing", why, "--purge, --embargo"))
+        for name, flags in keep.items():
+            if len(flags) and not flags.any():
+                raise DataError(f"--purge and --embargo leave nothing of the {name} split; give more rows, or other --split shares")
+        return {name: where[keep[name]] for name, where in splits.items()}
+
+    def _moments(self, where: Rows, column: str | None = None) -> npt.NDArray[np.float64]:
+        column = column or self.recipe.time
         assert column is not None
         cells = self.table.rows(self.rows[where], [column])
         return np.fromiter((splitting.moment(row[column], column) for row in cells), np.float64, len(where))

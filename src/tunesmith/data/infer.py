@@ -18,6 +18,8 @@ from tunesmith.core import registry
 from tunesmith.core.cells import is_missing, is_number, split_labels
 from tunesmith.core.errors import DataError, UnknownNameError, UsageError
 from tunesmith.core.kinds import ENDINGS, MODALITY, SHOWN, bytes_kind, modality_of
+from tunesmith.core.series import MOMENTS, steps_of
+from tunesmith.data.columns import Column, chosen, described
 from tunesmith.data.sources import SPLITS
 from tunesmith.data.table import Table
 from tunesmith.data.values import Value
@@ -29,6 +31,9 @@ FEW_ROWS, MOSTLY = 50, 0.98
 
 PARTS = 1 << 16
 """Labels of lists that are counted at most."""
+
+TRANSCRIPTS = ("transcript", "transcription", "text", "sentence", "words", "utterance", "normalized_text")
+"""What a column of texts beside a column of sounds is called where it holds what is said in them."""
 
 LABEL_NAMES = ("label", "labels", "target", "class", "category", "intent", "sentiment", "y", "tags", "diagnosis", "topic", "outcome")
 
@@ -49,7 +54,7 @@ class Decision:
 
 @dataclass
 class Columns:
-    """What the columns mean; `kinds` says of each input what it holds (`core.kinds`)."""
+    """What the columns mean; `kinds` says of each input what it holds (`core.kinds`), `every` what each column of the table is."""
 
     inputs: list[str]
     kinds: dict[str, str]
@@ -58,6 +63,7 @@ class Columns:
     task: str
     split: str | None = None
     decisions: list[Decision] = field(default_factory=list)
+    every: list[Column] = field(default_factory=list)
 
 
 def kind_of(values: Iterable[Value]) -> str:
@@ -141,7 +147,8 @@ def infer(table: Table, recipe: DataRecipe, task: str | None) -> Columns:
     split = _split_column(sample, recipe, decisions)
     family = registry.find("tasks", task).load() if task is not None else None
     labelled = family is None or family.labelled
-    label = recipe.label or ([_label_column(sample, recipe, split, decisions)] if labelled else [])
+    label = recipe.label or (_transcripts(sample, recipe, split, task, decisions) if labelled else [])
+    label = label or ([_label_column(sample, recipe, split, decisions)] if labelled else [])
     if recipe.label:
         decisions.append(Decision("label", ", ".join(label), "as given", "--label"))
     elif not labelled:
@@ -150,12 +157,20 @@ def infer(table: Table, recipe: DataRecipe, task: str | None) -> Columns:
         recipe = dataclasses.replace(recipe, modality=family.needs[0])
     useless = _useless(table, sample, {name for name in table.columns if name not in {*(recipe.inputs or []), *label}})
     kinds, modality = _inputs(sample, recipe, {*label, split, recipe.group, recipe.time}, useless, decisions)
-    if task is None:
+    if task is None and _said(sample, kinds, label, recipe):
+        why = f"column '{label[0]}' holds what is said in the sounds (a checkpoint of Whisper: --task transcription)"
+        task = "ctc"
+        decisions.append(Decision("task", task, why, "--task"))
+    elif task is None:
         task, why = task_of(table, label)
         decisions.append(Decision("task", task, why, "--task"))
     else:
         decisions.append(Decision("task", task, "as given", "--task"))
-    return Columns(list(kinds), kinds, modality, label, task, split, decisions)
+    told = {name: kind_of(values) for name, values in sample.items()} | (given := _overruled(recipe, sample)) | kinds
+    uses = {**dict.fromkeys(kinds, "read"), **dict.fromkeys(label, "label")}
+    uses |= {name: use for name, use in ((split, "split"), (recipe.group, "group"), (recipe.time, "time")) if name}
+    every = described(sample, told, uses, useless, given)
+    return Columns(list(kinds), kinds, modality, label, task, split, decisions, every)
 
 
 def _split_column(sample: dict[str, list[Value]], recipe: DataRecipe, decisions: list[Decision]) -> str | None:
@@ -169,6 +184,30 @@ def _split_column(sample: dict[str, list[Value]], recipe: DataRecipe, decisions:
                 decisions.append(Decision("split", f"column '{column}'", f"it holds {', '.join(sorted(values))}", "--split 0.8,0.1,0.1"))
                 return column
     return None
+
+
+def _transcripts(
+    sample: dict[str, list[Value]], recipe: DataRecipe, split: str | None, task: str | None, decisions: list[Decision]
+) -> list[str] | None:
+    """The column of transcripts of a table with sounds, where no column is called a label."""
+    free = [name for name in sample if name not in {split, recipe.group, recipe.time, *(recipe.inputs or [])}]
+    if task in ("classification", "multilabel", "regression") or any(name.lower() in LABEL_NAMES for name in free):
+        return None
+    if not any(kind_of(values) == "audio" for values in sample.values()):
+        return None
+    for wanted in TRANSCRIPTS:
+        for name in free:
+            if name.lower() == wanted and kind_of(sample[name]) == "text":
+                decisions.append(Decision("label", name, "the table holds sounds, and its name says that it is what they say", "--label"))
+                return [name]
+    return None
+
+
+def _said(sample: dict[str, list[Value]], kinds: dict[str, str], label: list[str], recipe: DataRecipe) -> bool:
+    """Whether the label is what is said in the only input, a sound."""
+    if len(label) != 1 or list(kinds.values()) != ["audio"] or kind_of(sample[label[0]]) != "text":
+        return False
+    return label[0].lower() in TRANSCRIPTS or (recipe.label is not None and sum(" " in str(value or "") for value in sample[label[0]]) > 0)
 
 
 def _label_column(sample: dict[str, list[Value]], recipe: DataRecipe, split: str | None, decisions: list[Decision]) -> str:
@@ -188,6 +227,9 @@ def _label_column(sample: dict[str, list[Value]], recipe: DataRecipe, split: str
 
 
 IDENTIFIER = re.compile(r"(.*[_\W])?(id|ids|uuid|guid|index|idx|key|row|rownum|number|no|nr)", re.IGNORECASE)
+GAPS = 3
+"""Mean step up to which whole numbers that only rise are taken to count rows, some of which have gone."""
+
 CODE = re.compile(r"(?=[\w-]*\d)[\w-]{1,40}")
 """A word with a digit in it, as numbers of customers and orders are written."""
 
@@ -214,9 +256,10 @@ def _names_rows(name: str, values: list[Value]) -> str | None:
     """Why a column of values that are all different is taken for one that names rows; None where it is not."""
     texts = [str(value) for value in values]
     if all(re.fullmatch(r"-?\d+", text) for text in texts):
-        steps = {int(after) - int(before) for before, after in itertools.pairwise(texts)}
-        if steps == {1} or IDENTIFIER.fullmatch(name):
-            return "an identifier: a different whole number in every row" + (", counting up" if steps == {1} else "")
+        steps = [int(after) - int(before) for before, after in itertools.pairwise(texts)]
+        counting = min(steps) > 0 and sum(steps) <= GAPS * len(steps)
+        if counting or IDENTIFIER.fullmatch(name):
+            return "an identifier: a different whole number in every row" + (", counting up" if counting else "")
         return None
     words = sum(CODE.fullmatch(text) is not None for text in texts)
     if words == len(texts) or (IDENTIFIER.fullmatch(name) and all(len(text.split()) == 1 for text in texts)):
@@ -230,12 +273,15 @@ def _inputs(
     """Inputs with their kinds, and the modality they make together."""
     kinds = {name: kind_of(values) for name, values in sample.items()} | _overruled(recipe, sample)
     reads = registry.find("backbones", recipe.modality).load().reads if recipe.modality else ()
+    steps: list[str] = []
     if recipe.inputs:
         inputs = list(recipe.inputs)
         decisions.append(Decision("inputs", ", ".join(inputs), "as given", "--inputs"))
     else:
         free = [name for name in sample if name not in taken]
-        inputs = _chosen({name: kinds[name] for name in free if name not in useless}, reads)
+        usable = {name: kinds[name] for name in free if name not in useless}
+        steps = _steps({name: kinds[name] for name in free}, recipe.modality, reads)
+        inputs = steps or _chosen(usable, reads)
         if not inputs and useless:
             useless = {}
             inputs = _chosen({name: kinds[name] for name in free}, reads)
@@ -243,15 +289,19 @@ def _inputs(
             told = ", ".join(f"{name} ({kinds[name]})" for name in sample)
             raise DataError(f"no input column was found. Columns: {told}. Name the input with --inputs COLUMN")
         unused = [f"{name} ({useless.get(name, kinds[name])})" for name in free if name not in inputs]
-        why = _held({name: SHOWN[kinds[name]] + _gaps(sample[name], kinds[name]) for name in inputs})
-        decisions.append(Decision("inputs", ", ".join(inputs), why + (f"; not used: {', '.join(unused)}" if unused else ""), "--inputs"))
+        why = _held({name: SHOWN[kinds[name]] + _gaps(sample[name], kinds[name]) for name in inputs if not steps})
+        why = f"{len(steps)} columns of numbers that are numbered: the steps of one series" if steps else why
+        shown = f"{steps[0]} to {steps[-1]}" if steps else ", ".join(inputs)
+        decisions.append(Decision("inputs", shown, why + (f"; not used: {', '.join(unused)}" if unused else ""), "--inputs"))
     found = {name: kinds[name] if kinds[name] in MODALITY else "text" for name in inputs}
-    rich = [name for name in inputs if MODALITY[found[name]] != "tabular"]
     if reads:  # what it does not read it is given as its own kind: a text backbone reads numbers as they are written
-        found = {name: kind if kind in reads else reads[0] for name, kind in found.items()}
-    elif not recipe.modality and (rich or list(found.values()) == ["category"]):
-        found = {name: kind if MODALITY[kind] != "tabular" else "text" for name, kind in found.items()}
-    modality = recipe.modality or modality_of(found.values())
+        written = "number" if "number" in reads else reads[0]
+        found = {name: kind if kind in reads else written if kinds[name] == "empty" else reads[0] for name, kind in found.items()}
+    elif not recipe.modality and list(found.values()) == ["category"]:
+        found = dict.fromkeys(found, "text")
+    if steps:
+        found = dict.fromkeys(steps, "number")
+    modality = recipe.modality or ("series" if steps else modality_of(found.values()))
     decisions.append(Decision("modality", modality, "as given" if recipe.modality else "from the inputs", "--modality"))
     return found, modality
 
@@ -290,17 +340,25 @@ def _overruled(recipe: DataRecipe, columns: Iterable[str]) -> dict[str, str]:
     return found
 
 
+def _steps(kinds: dict[str, str], modality: str | None, reads: tuple[str, ...]) -> list[str]:
+    """Columns that are the steps of one series, by their names, where nothing else can be read; all numbers where a series is asked for."""
+    if modality not in (None, "series") or any(MODALITY.get(kind, "tabular") != "tabular" for kind in kinds.values()):
+        return []
+    numbers = [name for name, kind in kinds.items() if kind in ("number", "empty")]
+    return steps_of(numbers, MOMENTS) or (numbers if modality == "series" and "number" in reads else [])
+
+
 def _chosen(kinds: dict[str, str], reads: tuple[str, ...]) -> list[str]:
-    """Inputs among free columns: what the wanted backbone reads; else pictures, sounds, texts ...; else numbers and categories."""
+    """Inputs among free columns: what the wanted backbone reads, else what can be read."""
     if reads:
         found = [name for name, kind in kinds.items() if kind in reads]
-        return found or [name for name, kind in kinds.items() if kind == "category" and "text" in reads]
-    usable = {name: kind for name, kind in kinds.items() if kind in MODALITY}
-    order = list(SHOWN)
-    if "dna" in usable.values():  # a FASTA header names a record
-        usable = {name: kind for name, kind in usable.items() if name not in HEADER}
-    rich = [name for name, kind in usable.items() if MODALITY[kind] != "tabular"]
-    return sorted(rich, key=lambda name: (usable[name] == "text", order.index(usable[name]))) or list(usable)
+        own = [name for name in found if kinds[name] == reads[0]]  # series before numbers
+        return (own if reads[0] == "series" and own else found) or [
+            name for name, kind in kinds.items() if kind == "category" and "text" in reads
+        ]
+    if "dna" in kinds.values():  # a FASTA header names a record
+        kinds = {name: kind for name, kind in kinds.items() if name not in HEADER}
+    return chosen(kinds)
 
 
 def task_of(table: Table, label: list[str]) -> tuple[str, str]:

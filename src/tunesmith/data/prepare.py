@@ -21,12 +21,15 @@ from tunesmith.core import registry
 from tunesmith.core.contracts import Backbone, Task
 from tunesmith.core.errors import DataError, RowError
 from tunesmith.core.files import atomic, read_json, write_json
+from tunesmith.data import long
+from tunesmith.data import purge as purging
 from tunesmith.data import split as splitting
 from tunesmith.data.audit import Audited, audit
 from tunesmith.data.bad_rows import BadRows
 from tunesmith.data.cutter import Cutter
 from tunesmith.data.infer import Decision
 from tunesmith.data.labels import Labels, Targets
+from tunesmith.data.long import Shape
 from tunesmith.data.ready import ReadyRows
 from tunesmith.data.sources import SPLITS, open_source
 from tunesmith.data.split import NAMES, Rows
@@ -41,13 +44,20 @@ UNSEEN = 8
 
 @dataclass
 class Read:
-    """A table, the split each of its parts was given for, and what reading met."""
+    """A table, the split each of its parts was given for, and what reading met.
+
+    Attributes:
+        shape: how rows were put together to series; None where they stand as they were.
+        decisions: what was decided for that.
+    """
 
     table: Table
     part_splits: list[str | None]
     bad: BadRows
     described: str
     name: str
+    shape: Shape | None = None
+    decisions: list[Decision] = field(default_factory=list)
 
 
 @dataclass
@@ -72,12 +82,24 @@ class Divided:
         return self.marks[np.searchsorted(self.targets.numbers, self.splits[name])]
 
 
-def read(recipe: DataRecipe, data: Any, path: Path) -> Read:
-    """Read what the user brought into an Arrow file at `path`."""
+def read(recipe: DataRecipe, data: Any, path: Path, answers: str = "") -> Read:
+    """Read what the user brought into an Arrow file at `path`.
+
+    Args:
+        recipe: what the user said.
+        data: what the user brought.
+        path: the file.
+        answers: of the task that was asked for, as `Task.answers`; empty where none was.
+    """
     source = open_source(data, recipe.encoding, recipe.delimiter)
     bad = BadRows()
+    shape, decisions = None, []
+    if long.is_long(recipe, answers):
+        shape, decision = long.shape_of(source, recipe)
+        decisions.append(decision)
+        source = long.shaped(source, shape)
     table, part_splits = build(source, path, bad)
-    return Read(table, part_splits, bad, source.described, source.name)
+    return Read(table, part_splits, bad, source.described, source.name, shape, decisions)
 
 
 def facts(was: Read) -> dict[str, Any]:
@@ -90,6 +112,7 @@ def facts(was: Read) -> dict[str, Any]:
         "described": was.described,
         "name": was.name,
         "notes": was.table.notes,
+        "shape": dataclasses.asdict(was.shape) if was.shape else None,
         "bad_rows": [dataclasses.asdict(bad) for bad in was.bad.named],
     }
 
@@ -101,7 +124,8 @@ def restored(path: Path, stored: dict[str, Any]) -> Read:
         bad.add(**item)
     table = open_table(path, stored["columns"], [(name, Path(root)) for name, root in stored["files"]], stored["path_columns"])
     table.notes.extend(stored["notes"])
-    return Read(table, stored["part_splits"], bad, stored["described"], stored["name"])
+    shape = long.Shape.stored(stored["shape"])
+    return Read(table, stored["part_splits"], bad, stored["described"], stored["name"], shape)
 
 
 def store_division(divided: Divided, folder: Path) -> None:
@@ -167,6 +191,7 @@ def divide(
         wanted = shares(recipe.split) if recipe.split else DEFAULT_SHARES
         splits = dict(zip(NAMES, cutter.cut(np.arange(len(found.rows)), wanted), strict=True))
         decisions.append(Decision("split", cutter.shown(wanted), cutter.why(), "--split, --group, --time"))
+    splits = cutter.apart(splits, decisions)
     if recipe.limit is not None and len(splits["train"]) > recipe.limit:
         splits["train"] = cutter.limited(splits["train"], recipe.limit)
     fitted = task.fit(found.labels.take(splits["train"]))
@@ -233,7 +258,8 @@ def _note_shared(table: Table, train: Rows, test: Rows) -> None:
 def _placed(table: Table, rows: Rows, split_column: str | None, recipe: DataRecipe, bad: BadRows) -> npt.NDArray[np.bool_]:
     """Which rows say what split, group or time they belong to; the others are reported."""
     keep = np.ones(len(rows), np.bool_)
-    columns = [name for name in (split_column, recipe.group, recipe.time) if name]
+    known = purging.span(recipe.purge).column if recipe.purge else ""
+    columns = [name for name in (split_column, recipe.group, recipe.time, known) if name]
     for place, row in enumerate(table.rows(rows, columns) if columns else ()):
         try:
             if split_column:
@@ -242,6 +268,8 @@ def _placed(table: Table, rows: Rows, split_column: str | None, recipe: DataReci
                 raise RowError("the group is missing", recipe.group)
             if recipe.time:
                 splitting.moment(row[recipe.time], recipe.time)
+            if known:
+                splitting.moment(row[known], known)
         except RowError as error:
             note_bad(table, int(rows[place]), error, bad)
             keep[place] = False

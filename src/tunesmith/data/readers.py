@@ -19,11 +19,12 @@ from tunesmith.core.kinds import ENDINGS, FILE
 from tunesmith.data.bad_rows import BadRows
 from tunesmith.data.fasta import FASTA, FastaReader, is_fasta
 from tunesmith.data.text_files import CsvReader, JsonLinesReader
+from tunesmith.data.ts_files import TsReader
 from tunesmith.data.values import Located, distinct, located
 
 T = TypeVar("T")
 
-TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", *FASTA)
+TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".ts", *FASTA)
 
 
 class Reader(Protocol):
@@ -193,4 +194,6 @@ def reader_of(path: Path, encoding: str = "utf-8", delimiter: str | None = None)
         return JsonLinesReader(path, encoding)
     if ending == ".parquet":
         return ParquetReader(path)
+    if ending == ".ts":
+        return TsReader(path, encoding)
     raise DataError(f"{path}: no way to read a file ending in '{ending}'; tables end in {', '.join(TABLES)}")

@@ -1,7 +1,7 @@
-"""Values and rows as they come out of files and memory, made plain: text, bytes of a picture, or None.
+"""Values and rows as they come out of files and memory, made plain: text, bytes of a picture or sound, or None.
 
-A number becomes its shortest exact decimal, a list or mapping its JSON, a picture the bytes of a PNG, so that what follows need not
-know where a value came from.
+A number becomes its shortest exact decimal, a list or mapping its JSON, a picture the bytes of a PNG, a sound those of a wav file, so
+that what follows need not know where a value came from.
 """
 
 from __future__ import annotations
@@ -45,8 +45,10 @@ def plain(value: Any) -> Value:
         return str(int(value))
     if isinstance(value, float):
         return _decimal(float(value))
-    if isinstance(value, dict) and set(value) == {"bytes", "path"}:  # a picture as Hugging Face stores it
+    if isinstance(value, dict) and set(value) == {"bytes", "path"}:  # a picture or sound as Hugging Face stores it
         return plain(value["bytes"] if value["bytes"] is not None else value["path"])
+    if isinstance(value, dict) and {"array", "sampling_rate"} <= set(value):  # a sound that was decoded
+        return _wav(value["array"], value["sampling_rate"])
     if isinstance(value, dict | list | tuple):
         return _whole(json.dumps(value, ensure_ascii=False, default=_in_json))
     if isinstance(value, datetime.date | datetime.time):
@@ -129,6 +131,24 @@ def _array(value: Any) -> Value:
     if value.ndim != 2 and not (value.ndim == 3 and value.shape[2] in (3, 4)):
         raise RowError(f"a picture given as an array has the shape (height, width), or that with 3 or 4 colours last (got {value.shape})")
     return _png(require("PIL.Image", "pictures as arrays").fromarray(value))
+
+
+def _wav(samples: Any, rate: Any) -> bytes:
+    """A sound as the bytes of a wav file of 32-bit numbers.
+
+    Args:
+        samples: (n,) or (channels, n) numbers between -1 and 1.
+        rate: samples a second.
+    """
+    import io
+
+    numpy, soundfile = require("numpy", "sounds as arrays"), require("soundfile", "sounds as arrays")
+    found = numpy.asarray(samples, numpy.float32)
+    if found.ndim not in (1, 2) or not found.size:
+        raise RowError(f"a sound given as an array has the shape (samples,) or (channels, samples) (got {found.shape})")
+    buffer = io.BytesIO()
+    soundfile.write(buffer, found.T, int(rate), format="WAV", subtype="FLOAT")
+    return buffer.getvalue()
 
 
 def _png(picture: Any) -> bytes:

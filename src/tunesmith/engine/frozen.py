@@ -162,14 +162,16 @@ class Frozen(Backbone):
         inputs = to_device(self.inner.collate([self.inner.encode(row) for row in rows]), device)
         try:
             with torch.inference_mode():
-                whole = self.inner.features(self.network, inputs).pooled
+                first = self.inner.features(self.network, inputs)
                 values = [value.float() for value in self.compute(inputs)]
-                again = self.features(self.network, self._batch(inputs, values)).pooled
+                second = self.features(self.network, self._batch(inputs, values))
         except (RuntimeError, ValueError, TypeError, AttributeError, IndexError):  # a network whose blocks do not follow one another
             return False
-        if whole is None or again is None or whole.shape != again.shape:
-            return False
-        return bool(torch.allclose(whole, again, rtol=TOLERANCE, atol=TOLERANCE * float(whole.abs().max())))
+        pairs = [(first.pooled, second.pooled)]
+        if self.frozen is not None and first.tokens is not None and second.tokens is not None:
+            mask = torch.ones_like(first.tokens[..., 0]) if first.mask is None else first.mask
+            pairs.append((first.tokens[mask > 0], second.tokens[mask > 0]))
+        return all(_close(one, other) for one, other in pairs)
 
     def _batch(self, inputs: Batch | None, values: Sequence[torch.Tensor]) -> Batch:
         return {"pooled": torch.stack(list(values))} if self.frozen is None else {"inputs": inputs, "state": self.inner.together(values)}
@@ -247,6 +249,10 @@ class Frozen(Backbone):
 
     # All else is the inner backbone's
 
+    @property
+    def frame_seconds(self) -> float | None:
+        return self.inner.frame_seconds
+
     def open(self) -> nn.Module:
         return self.inner.open()
 
@@ -297,6 +303,12 @@ class Frozen(Backbone):
 
     def sample(self, code: int, rng: Random) -> dict[str, Any]:
         return self.inner.sample(code, rng)
+
+
+def _close(one: torch.Tensor | None, other: torch.Tensor | None) -> bool:
+    if one is None or other is None or one.shape != other.shape:
+        return False
+    return bool(torch.allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE * float(one.abs().max())))
 
 
 def callables(block: nn.Module) -> Iterator[nn.Module]:

@@ -288,12 +288,14 @@ class Loop:
             raise TrainingError(f"the validation metric '{name}' is {value}, so it cannot decide which weights are kept; monitor another")
         better = progress.best is None or (value > progress.best if direction == "max" else value < progress.best)
         progress.history.append({"step": progress.step, "epoch": progress.epoch + 1, **scores})
-        if better:
-            progress.best, progress.best_step, progress.stale = value, progress.step, 0
+        if better or value == progress.best:  # of equal ones the later: few validation rows soon tell nothing apart any more
+            progress.best, progress.best_step = value, progress.step
             if self.accelerator.is_main_process:
                 with atomic(self.folder / "best.safetensors") as part:
                     checkpoints.save_tensors(checkpoints.moving(self.model, self.names), part)
             self.accelerator.wait_for_everyone()
+        if better:
+            progress.stale = 0
             return
         progress.stale += 1
         wait = self.schedule.patience()

@@ -3,8 +3,9 @@
     {file: test.csv, where: line 2, target: World, label: World, ...}   1.0 in the first run
     {file: test.csv, where: line 2, target: World, label: Sports, ...}  0.0 in the second
 
-The score is one that is a mean over rows: accuracy, all labels right, or the absolute error. What makes a row easy or hard for both
-falls out of the difference, so a smaller difference can be told from chance than by two intervals side by side.
+The score is one that is a mean over rows: accuracy, all labels right, the absolute error, or the row's own word error
+rate. What makes a row easy or hard for both falls out of the difference, so a smaller difference can be told from chance than by two
+intervals side by side.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ import numpy.typing as npt
 
 from tunesmith.core.errors import DataError, require
 from tunesmith.evaluate.paired import mcnemar
+from tunesmith.evaluate.transcripts import edits, row_wer
 
 Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
-METRICS = {"label": "accuracy", "labels": "subset_accuracy", "value": "mae"}
+METRICS = {"label": "accuracy", "labels": "subset_accuracy", "value": "mae", "text": "row_wer"}
 """What a prediction says -> the score that is a mean over rows."""
 
 
@@ -59,6 +61,8 @@ class Predicted:
                 .astype(np.float64)
             )
             return right
+        if self.metric == "row_wer":
+            return row_wer(edits(self.targets.to_pylist(), self.said.to_pylist()).words)
         pairs = zip(self.said.to_pylist(), self.targets.to_pylist(), strict=True)
         return np.asarray([set(said or ()) == set(true or ()) for said, true in pairs], np.float64)
 

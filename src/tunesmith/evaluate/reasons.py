@@ -57,9 +57,9 @@ def effects(
     if not playing:
         return found
     random = np.random.default_rng(seed)
-    orders: list[Sequence[str]] = []
+    orders: list[list[str]] = []
     if len(playing) < 8 and math.factorial(len(playing)) <= 2 * pairs:
-        orders = list(itertools.permutations(playing))
+        orders = [list(order) for order in itertools.permutations(playing)]
     for _ in range(0 if orders else pairs):
         order = [playing[place] for place in random.permutation(len(playing))]
         orders += [order, order[::-1]]

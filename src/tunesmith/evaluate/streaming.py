@@ -108,13 +108,14 @@ class PredictionFile(AbstractContextManager["PredictionFile"]):
     Args:
         path: the file.
         group: rows of a group.
+        like: a prediction with nothing left empty, where its lists may be: what they hold is read off it.
     """
 
-    def __init__(self, path: Path, group: int = 1024) -> None:
+    def __init__(self, path: Path, group: int = 1024, like: Prediction | None = None) -> None:
         self.arrow = require("pyarrow", "writing predictions")
         self.parquet = require("pyarrow.parquet", "writing predictions")
         self.target = atomic(path)
-        self.group = group
+        self.group, self.like = group, like or {}
         self.waiting: list[dict[str, Any]] = []
         self.writer: Any = None
 
@@ -138,7 +139,9 @@ class PredictionFile(AbstractContextManager["PredictionFile"]):
             return
         if self.writer is None:
             table = self.arrow.Table.from_pylist(self.waiting)
-            kinds = [(f.name, self._known(f.type)) for f in table.schema]  # a first group of empty lists does not tell what they hold
+            told = self.arrow.Table.from_pylist([self.like]).schema if self.like else self.arrow.schema([])
+            # a first group of empty lists does not tell what they hold
+            kinds = [(f.name, told.field(f.name).type if f.name in told.names else self._known(f.type)) for f in table.schema]
             table = table.cast(self.arrow.schema(kinds))
             self.writer = self.parquet.ParquetWriter(self.path, table.schema)
         else:

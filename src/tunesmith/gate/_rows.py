@@ -127,7 +127,9 @@ def rows_said(count: int, kind: str = "") -> str:
 
 
 def label_said(view: View, target: Any) -> str:
-    """A target in words: the name of the class, the names of the labels, the number."""
+    """A target in words: the name of the class, the names of the labels, the number, a text."""
+    if isinstance(target, str):
+        return target
     if np.ndim(target):
         return "[" + ", ".join(name for name, held in zip(view.classes, target, strict=True) if held) + "]"
     return str(view.classes[int(target)]) if view.classes else f"{float(target):.6g}"

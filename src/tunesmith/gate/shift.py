@@ -85,6 +85,8 @@ class Shift(Inspection):
         ]
 
     def _labels(self, view: View, split: str, limit: float) -> list[Finding]:
+        if view.answers not in ("classes", "labels", "numbers"):
+            return []
         here, there = view.targets["train"], view.targets[split]
         distance, p, shown = label_distance(here, there, view.classes)
         if p >= limit or distance < self.labels:

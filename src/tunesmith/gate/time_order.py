@@ -68,6 +68,8 @@ class TimeOrder(Inspection):
         if known.sum() < 30 or not np.isfinite(test).any():
             return None
         early = test < np.nanmax(train)
+        if view.answers not in ("classes", "labels", "numbers"):
+            return None
         strength = _dependence(train[known], targets[known])
         if not early.any() or strength < self.dependence or early.sum() <= self.tolerated * len(test):
             return None

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from tunesmith.data.columns import Column, table
 from tunesmith.data.infer import Decision
 
 
@@ -20,3 +21,10 @@ def decisions(found: Sequence[Decision]) -> None:
     width = max((len(d.what) for d in found), default=0)
     for item in found:
         say(f"  {item.what.ljust(width)}  {item.value}  ({item.why}; {item.flag})")
+
+
+def columns(found: Sequence[Column]) -> None:
+    """What every column is, and how to overrule it."""
+    say("  columns (--inputs says which are read, --kinds COLUMN=KIND what one holds)")
+    for line in table(found):
+        say(f"    {line}")

@@ -101,7 +101,7 @@ def expected(parts: Parts, model: Model, cost: Cost, plan: Plan, divided: Divide
     tail = max(0.0, 1 - spared)
     forward = sum(cost.predicting.seconds(cost.forward.at(piece)) for piece in pieces) / max(1, rows["train"])  # seconds a row
     once_a_row = sum(spared_operations) * remembered / max(1, rows["train"])
-    epochs = len(parts.adapter.penalties() or ()) if once else training.epochs
+    epochs = len(parts.adapter.penalties() or ()) if once else training.passes
     return Estimate(
         parameters=sum(p.numel() for p in model.parameters()),
         trainable=sum(p.numel() for p in model.trainable().values()),

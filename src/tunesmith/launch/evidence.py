@@ -20,7 +20,9 @@ import numpy.typing as npt
 
 from tunesmith import baselines
 from tunesmith.baselines import Tried
+from tunesmith.core import arrays
 from tunesmith.core.arrays import Floats
+from tunesmith.core.contracts import Task
 from tunesmith.core.files import atomic, read_json, write_json
 from tunesmith.core.model import Model
 from tunesmith.core.outcomes import Given, Said
@@ -63,15 +65,16 @@ class Evidence:
 
     def save(self, folder: Path) -> None:
         """Write it where `restored` finds it."""
-        arrays: dict[str, Any] = {f"rows.{name}": values for name, values in self.rows.items()}
-        arrays.update({f"truth.{name}": values for name, values in self.truth.items()})
+        held: dict[str, Any] = {f"rows.{name}": values for name, values in self.rows.items()}
+        for name, values in self.truth.items():
+            held.update({f"truth.{name}{ending}": part for ending, part in arrays.stored(values).items()})
         if self.before is not None:
-            arrays["before"] = self.before
+            held["before"] = self.before
         for item in self.tried:
             if item.said is not None:
-                arrays[f"test.{item.name}"], arrays[f"validation.{item.name}"] = item.said.test, item.said.validation
+                held[f"test.{item.name}"], held[f"validation.{item.name}"] = item.said.test, item.said.validation
         with atomic(folder / "evidence.npz") as part, part.open("wb") as handle:
-            np.savez(handle, **arrays)
+            np.savez(handle, **held)
         told = [
             {
                 "name": item.name,
@@ -89,9 +92,9 @@ def restored(folder: Path) -> Evidence:
     """What `save` wrote; nothing where nothing was written, as by an earlier version."""
     if not (folder / "evidence.json").is_file():
         return Evidence()
-    stored = read_json(folder / "evidence.json")
-    with np.load(folder / "evidence.npz", allow_pickle=False) as arrays:
-        kept = dict(arrays.items())
+    told = read_json(folder / "evidence.json")
+    with np.load(folder / "evidence.npz", allow_pickle=False) as file:
+        kept = dict(file.items())
 
     def part(kind: str) -> dict[str, Any]:
         return {name.removeprefix(f"{kind}."): values for name, values in kept.items() if name.startswith(f"{kind}.")}
@@ -101,8 +104,13 @@ def restored(folder: Path) -> Evidence:
         said = Said(part("test")[name], part("validation")[name], item["learned"], item["note"]) if name in part("test") else None
         return Tried(name, said, item["skipped"], spent)
 
-    every = [tried(item) for item in stored["tried"]]
-    return Evidence(stored["gate"], every, part("rows"), part("truth"), kept.get("before"), stored["seconds"])
+    every = [tried(item) for item in told["tried"]]
+    truth: dict[str, dict[str, npt.NDArray[Any]]] = {}
+    for key, values in part("truth").items():
+        name, dot, ending = key.partition(".")
+        truth.setdefault(name, {})[dot + ending] = values
+    whole = {name: arrays.restored(parts) for name, parts in truth.items()}
+    return Evidence(told["gate"], every, part("rows"), whole, kept.get("before"), told["seconds"])
 
 
 def gathered(run: Run, ready: Ready, model: Model, deadline: float | None) -> Evidence:
@@ -136,7 +144,8 @@ def gathered(run: Run, ready: Ready, model: Model, deadline: float | None) -> Ev
     found.truth = {name: features.targets(drawn, numbers) for name, numbers in drawn.splits.items()}
     if wanted.scoreboard:
         began = time.perf_counter()
-        found.tried = baselines.tried(_given(ready, found, known), features=known.spent if known else None)
+        said = baselines.tried(_given(ready, found, known), features=known.spent if known else None)
+        found.tried = [_meant(item, ready.parts.task) for item in said]
         found.seconds["baselines"] = time.perf_counter() - began
         count = sum(item.said is not None for item in found.tried)
         part = _part(ready.divided, drawn)
@@ -152,6 +161,14 @@ def _part(divided: Divided, drawn: Divided) -> str:
     if not few:
         return ""
     return " on " + ", ".join(f"{len(drawn.splits[name]):,} of {len(divided.splits[name]):,} {name} rows" for name in few)
+
+
+def _meant(item: Tried, task: Task) -> Tried:
+    """What a cheap way says, on the user's scale."""
+    if item.said is None:
+        return item
+    said = dataclasses.replace(item.said, test=task.meant(item.said.test), validation=task.meant(item.said.validation))
+    return dataclasses.replace(item, said=said)
 
 
 def _noted(item: Tried, part: str) -> Tried:
@@ -187,7 +204,7 @@ def _given(ready: Ready, found: Evidence, known: RunFeatures | None) -> Given:
     return Given(
         inputs={spec.column: spec.kind for spec in ready.parts.backbone.input_spec()},
         rows=lambda split: ready.rows.rows(found.rows[split]),
-        truth={name: found.truth[name] for name in ("train", "validation")},
+        truth={name: ready.parts.task.taught(found.truth[name]) for name in ("train", "validation")},
         answers=ready.parts.task.answers,
         classes=len(ready.parts.task.labels()),
         features=lambda split: known.splits[split].values if known else None,

@@ -20,6 +20,7 @@ from tunesmith.core.contracts import Prediction, Row
 from tunesmith.core.errors import DataError, RowError, UnknownNameError, UsageError
 from tunesmith.core.kinds import ENDINGS, FILE, PATHS, SHOWN
 from tunesmith.data.bad_rows import BadRows
+from tunesmith.data.long import LongReader, Shape
 from tunesmith.data.readers import TABLES, FilesReader, FolderReader, MemoryReader, Reader, ending_of
 from tunesmith.data.sources import Part, open_source
 from tunesmith.data.table import with_paths
@@ -138,7 +139,7 @@ class Predictor:
         paths = {spec.column: spec.kind for spec in self.bundle.backbone.input_spec() if spec.kind in PATHS}
         for part in _parts(inputs, columns, paths):
             first = True
-            for where, row in part.reader.rows(bad):
+            for where, row in self._put_together(part.reader, bool(labels)).rows(bad):
                 missing = [column for column in columns if column not in row]
                 if first and missing:
                     raise UnknownNameError(f"input column in {part.reader.label} called", missing[0], row)
@@ -146,6 +147,16 @@ class Predictor:
                     raise UnknownNameError(f"label column in {part.reader.label} called", labels[0], row)
                 first = False
                 yield (part.reader.label, where), with_paths(dict(row), part.reader.root, list(paths))
+
+    def _put_together(self, reader: Reader, labelled: bool) -> Reader:
+        """A reader of time points as one of series or windows, where that is what the bundle learned from; others as they are."""
+        shape = Shape.stored(self.bundle.about.get("shape"))
+        if shape is None:
+            return reader
+        first = next(reader.rows(BadRows()), None)
+        if first is None or set(self.bundle.backbone.columns) & set(first[1]):
+            return reader
+        return LongReader(reader, shape, labelled)
 
     def evaluate(self, data: Any, bad: BadRows | None = None) -> dict[str, Any]:
         """Scores on labelled rows, in memory that does not grow with their number.

@@ -220,7 +220,7 @@ def _run(run: Run, ready: Ready, model: Model, checkpoint: Path | None, deadline
     constant, plain = outcome.constant(task, divided), outcome.plain(parts.task, predicted)
     tested = proving.Scored(test.compute(), test.tables(), constant, predicted.first, plain)
     samples = outcome.samples(model, task)
-    about = outcome.about(parts)
+    about = outcome.about(parts) | ({"shape": dataclasses.asdict(was.shape)} if was.shape else {})
     from tunesmith.report import files, page
 
     def card(found: dict[str, Any]) -> str:
@@ -239,6 +239,7 @@ def _run(run: Run, ready: Ready, model: Model, checkpoint: Path | None, deadline
         "validation": trained.validation,
         "constant": tested.constant,
         **judged,
+        "chance": outcome.chance(task, tested.scores, constant, judged["intervals"]),
         "checks": [dataclasses.asdict(check) for check in checks],
         "expected": dataclasses.asdict(planned.expected),
         "tuning": planned.tuning.plain(),

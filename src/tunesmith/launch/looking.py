@@ -120,8 +120,8 @@ def mistakes(run: Run, parts: Parts, was: Read, predicted: Predicted) -> list[di
                 "file": file,
                 "where": where,
                 "target": target,
-                "prediction": prediction.get("label", prediction.get("labels", prediction.get("value"))),
-                "confidence": None if "value" in prediction else bad,
+                "prediction": next(prediction[key] for key in ("label", "labels", "value", "text") if key in prediction),
+                "confidence": None if "value" in prediction else prediction.get("confidence", bad),
                 "shown": shown if len(shown) <= SHOWN else shown[: SHOWN - 3] + "...",
                 "picture": _picture(run, row, {column: kind for column, kind in kinds.items() if kind in PATHS}, rank),
             }

@@ -21,10 +21,13 @@ from tunesmith.core.model import Model
 from tunesmith.core.outcomes import Outcome
 from tunesmith.core.run import Run
 from tunesmith.core.spending import Spent
+from tunesmith.data import purge
 from tunesmith.data.prepare import Divided, Read
 from tunesmith.data.ready import AnyRows
-from tunesmith.data.split import Rows
+from tunesmith.data.split import Rows, moment
 from tunesmith.evaluate import streaming
+from tunesmith.evaluate.chance import no_better
+from tunesmith.evaluate.transcripts import edits, row_wer
 from tunesmith.launch import features, training
 from tunesmith.launch.estimate import peak_memory
 from tunesmith.launch.evidence import Evidence
@@ -60,7 +63,7 @@ def predict_split(run: Run, model: Model, task: Task, was: Read, rows: AnyRows, 
     worst: list[tuple[float, int, Any, Prediction]] = []
     found: Outputs | None = None
     done = 0
-    with streaming.PredictionFile(run.predictions) as file:
+    with streaming.PredictionFile(run.predictions, like=task.example()) as file:
         for window, outputs in streaming.outputs(model, task.predict, _rows(rows, numbers)):
             if found is None:
                 found = _room(run, outputs, len(numbers))
@@ -94,9 +97,11 @@ def _room(run: Run, like: Outputs, rows: int) -> Outputs:
 
 
 def _badness(prediction: Prediction, target: Any) -> float:
-    """How sure a wrong prediction is, or how far a number is off; 0 where nothing is wrong."""
+    """How sure a wrong prediction is, how far a number is off, or the word error rate; 0 where nothing is wrong."""
     if "value" in prediction:
         return abs(float(prediction["value"]) - float(target))
+    if "text" in prediction:
+        return float(row_wer(edits([str(target)], [prediction["text"]]).words)[0])
     if "label" in prediction:
         return 0.0 if prediction["label"] == target else float(prediction.get("probability", 1.0))
     if "labels" not in prediction:
@@ -113,9 +118,26 @@ def calibrated(model: Model, task: Task, rows: AnyRows, divided: Divided) -> Tas
 
 
 def groups_of(parts: Parts, was: Read, numbers: Rows) -> npt.NDArray[Any] | None:
-    """(n,) values that are equal for rows that belong together; None where the recipe names no such column."""
-    column = parts.recipe.data.group
-    return was.table.ranks(column)[numbers] if column else None
+    """(n,) values that are equal for rows that belong together; None where each stands alone.
+
+    They do where the recipe names a group, and where labels of one stretch of time overlap (`data/purge.py`).
+    """
+    data = parts.recipe.data
+    if data.group:
+        return was.table.ranks(data.group)[numbers]
+    if not (data.time and data.purge):
+        return None
+    ahead = purge.span(data.purge)
+
+    def moments(column: str) -> npt.NDArray[np.float64]:
+        return np.fromiter((moment(row[column], column) for row in was.table.rows(numbers, [column])), np.float64, len(numbers))
+
+    return purge.blocks(moments(data.time), moments(ahead.column) if ahead.column else None, ahead)
+
+
+def chance(task: Task, scores: dict[str, Any], constant: dict[str, Any], intervals: dict[str, Any]) -> str | None:
+    """The key `chance` of metrics.json: a sentence where one of several classes is told no better than by chance."""
+    return no_better(scores, constant, intervals["scores"], intervals["level"]) if task.answers == "classes" else None
 
 
 @dataclass(frozen=True)

@@ -8,19 +8,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunesmith import recipe as recipes
+from tunesmith.core import registry
 from tunesmith.core import run as runs
 from tunesmith.core.errors import UnknownNameError, UsageError, require
 from tunesmith.core.files import read_json, write_json, write_text
 from tunesmith.core.kinds import PATHS
 from tunesmith.core.model import Model
 from tunesmith.core.run import Run
-from tunesmith.data import prepare
+from tunesmith.data import long, prepare
 from tunesmith.data.infer import infer
 from tunesmith.data.prepare import Divided, Read
 from tunesmith.data.ready import AnyRows, ReadyRows
 from tunesmith.launch import console, pictures, training
-from tunesmith.launch.resolve import Parts, resolve
+from tunesmith.launch.resolve import Parts, resolve, with_epochs
 from tunesmith.recipe import Recipe
+
+FEW = 3
+"""Columns up to which the decisions alone say what each is."""
 
 
 @dataclass
@@ -55,7 +59,10 @@ def prepared(recipe: Recipe, source: Any, run: Run) -> Ready:
         source: what the user brought.
         run: whose folder is given the rows.
     """
-    was = prepare.read(recipe.data, source, run.work / "rows.arrow")
+    answers = registry.find("tasks", recipe.task.name).load().answers if recipe.task.name else ""
+    data, told = long.filled(recipe.data, answers)
+    recipe = dataclasses.replace(recipe, data=data)
+    was = prepare.read(recipe.data, source, run.work / "rows.arrow", answers)
     console.say(f"data: {was.described}: {len(was.table)} rows")
     columns = infer(was.table, recipe.data, recipe.task.name)
     was.table.path_columns = [name for name in columns.inputs if columns.kinds[name] in PATHS]
@@ -68,12 +75,15 @@ def prepared(recipe: Recipe, source: Any, run: Run) -> Ready:
     parts = resolve(recipe, columns)
     if recipe.proof.fairness and parts.task.answers != "classes":
         raise UsageError(f"--fairness compares which class groups are given; the task {parts.task.name} gives none: leave it out")
-    console.decisions([*columns.decisions, *parts.decisions])
+    if len(columns.every) > FEW:
+        console.columns(columns.every)
+    console.decisions([*was.decisions, *told, *columns.decisions, *parts.decisions])
     kept = pictures.kept(parts, was.table)
     divided = prepare.divide(was, columns.split, recipe.data, parts.task, parts.backbone, recipe.seed, kept)
-    console.decisions(divided.decisions)
+    parts = dataclasses.replace(parts, task=divided.task, backbone=divided.backbone, decisions=[])
+    parts = with_epochs(parts, len(divided.splits["train"]))
+    console.decisions([*divided.decisions, *parts.decisions])
     pictures.stored(run, kept)
-    parts = dataclasses.replace(parts, task=divided.task, backbone=divided.backbone)
     return Ready(parts, was, divided, columns.split, kept)
 
 

@@ -63,7 +63,7 @@ def checks_here(run: Run, parts: Parts, trained: training.Trained, was: Read, di
         task: as the bundle holds it, calibrated where it can be.
     """
     rows = [row for row, _ in tested.shown]
-    count = proofs.affordable(trained.model, rows)
+    count = proofs.affordable(trained.model, rows, of=parts.task.predict)
     scores = {"test": tested.scores, "validation": trained.validation, "constant": tested.constant}
     return [
         *_training_checks(run, parts, trained, was, divided, count),
@@ -110,11 +110,12 @@ def _division_check(parts: Parts, was: Read, divided: Divided) -> Check:
 def _prediction_checks(run: Run, parts: Parts, model: Model, was: Read, divided: Divided, rows: list[Row], task: Task) -> list[Check]:
     """Checks on the first test rows, of which the outputs are computed once for all of them."""
     numbers = divided.splits["test"][: len(rows)].tolist()
-    outputs = proofs.outputs_of(model, rows)
+    passed = proofs.outputs_of(model, rows, of=parts.task.one_pass)
+    outputs = proofs.outputs_of(model, rows, of=parts.task.predict)
     truth, raws = [divided.targets[number] for number in numbers], [task.raw(was.table[number]) for number in numbers]
     return [
-        proofs.metrics_independent_of_batch_size(model, rows, outputs),
-        proofs.merged_equals_adapted(model, parts.adapter, rows, outputs),
+        proofs.metrics_independent_of_batch_size(model, rows, passed, parts.task.one_pass),
+        proofs.merged_equals_adapted(model, parts.adapter, rows, passed, parts.task.one_pass),
         proofs.labels_in_order(run.bundle, task, outputs, truth, raws),
         proofs.calibration_kept_predictions(parts.task, task, outputs),
     ]

@@ -104,9 +104,12 @@ def wanted(parts: Parts, model: Model, frozen: float, processes: int) -> bool:
     blocks = model.frozen_blocks()
     if training.feature_cache == "off" or blocks == 0 or processes > 1:
         return False
+    if blocks is None and parts.task.reads != "pooled":
+        console.say(f"feature cache: off: task '{parts.task.name}' reads the {parts.task.reads}, and only pooled features are remembered")
+        return False
     if _augmented(parts, model) and not training.views:
         return False
-    return blocks is None or (training.epochs > 1 and frozen >= WORTH)
+    return blocks is None or (training.passes > 1 and frozen >= WORTH)
 
 
 def _augmented(parts: Parts, model: Model) -> bool:

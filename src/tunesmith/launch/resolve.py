@@ -15,6 +15,10 @@ from tunesmith.data.infer import Columns, Decision
 from tunesmith.engine.levers import named
 from tunesmith.recipe import Choice, Recipe
 
+EPOCHS = 5
+MOST_EPOCHS = 400
+"""Passes over the training rows where nothing was asked for: as a rule, and of so few rows that these would be a few steps only."""
+
 
 @dataclass
 class Parts:
@@ -60,7 +64,7 @@ def resolve(recipe: Recipe, columns: Columns) -> Parts:
     task: Task = registry.create("tasks", columns.task, {**recipe.task.options, "label": columns.label})
     named = recipe.backbone.name
     task, backbone = task.meet(backbone_of(recipe, columns))
-    source: str = named or str(getattr(backbone, "source", columns.modality))
+    source: str = named or str(getattr(backbone, "source", "") or columns.modality)
     found.append(Decision("backbone", source, "as given" if named else f"the default for {columns.modality}", "--backbone"))
     traits = backbone.traits()
     _serving(task, traits, source)
@@ -68,6 +72,11 @@ def resolve(recipe: Recipe, columns: Columns) -> Parts:
     found.append(Decision("adapter", adapter_name, why, "--adapter"))
     adapter: Adapter = registry.create("adapters", adapter_name, recipe.adapter.options)
     _fitting(adapter_name, adapter, traits, source)
+    if adapter.penalties() is not None and task.reads != "pooled":
+        raise AdapterError(
+            f"adapter '{adapter_name}' fits a head on pooled features in one go, and task '{task.name}' reads the {task.reads}; use "
+            "--adapter head, which trains it step by step"
+        )
     for name in recipe.proof.compare or []:
         _fitting(name, registry.create("adapters", name, {}), traits, source)
     defaults = adapter.defaults(traits)
@@ -86,6 +95,26 @@ def resolve(recipe: Recipe, columns: Columns) -> Parts:
         )
     )
     return Parts(full, task, backbone, adapter, optimizer, schedule, found)
+
+
+def with_epochs(parts: Parts, rows: int) -> Parts:
+    """Fill in how often training goes through the rows, which only their number tells.
+
+    Args:
+        parts: as `resolve` gives them.
+        rows: training rows.
+    """
+    training = parts.recipe.training
+    if training.epochs is not None:
+        return parts
+    least = parts.adapter.defaults(parts.backbone.traits()).steps
+    steps = math.ceil(rows / training.batch_size)
+    epochs = min(MOST_EPOCHS, max(EPOCHS, math.ceil(least / steps)))
+    recipe = dataclasses.replace(parts.recipe, training=dataclasses.replace(training, epochs=epochs))
+    if epochs == EPOCHS or parts.adapter.penalties() is not None:
+        return dataclasses.replace(parts, recipe=recipe)
+    why = f"weights begin at random, and {rows} rows make {steps} step{'s' * (steps > 1)} each"
+    return dataclasses.replace(parts, recipe=recipe, decisions=[Decision("epochs", str(epochs), why, "--epochs")])
 
 
 def _serving(task: Task, traits: set[str], source: str) -> None:

@@ -73,6 +73,8 @@ def _board(entries: Sequence[dict[str, Any]]) -> Any:
 def _words(metrics: dict[str, Any]) -> list[str]:
     """What the figures come to, in sentences."""
     found = []
+    if metrics.get("chance"):
+        found.append(metrics["chance"])
     if metrics["verdict"]:
         found.append(metrics["verdict"]["sentence"])
     decided = (metrics["calibration"] or {}).get("threshold")

@@ -14,7 +14,7 @@ import torch
 from tunesmith import recipe as recipes
 from tunesmith.core import registry
 from tunesmith.core.contracts import Picture
-from tunesmith.core.errors import BackboneError, UsageError
+from tunesmith.core.errors import AdapterError, BackboneError, UsageError
 from tunesmith.core.files import write_text
 from tunesmith.core.fitting import Callback, Progress, Setup
 from tunesmith.core.model import Model
@@ -72,6 +72,11 @@ def adapted(parts: Parts, model: Model) -> Model:
         AdapterError: the adapter does not fit this network.
     """
     parts.adapter.apply(model, parts.recipe.seed)
+    if not model.trainable():
+        raise AdapterError(
+            f"adapter '{parts.adapter.name}' changes the head alone, and with task '{parts.task.name}' the checkpoint's own decoder stands "
+            "in its place: nothing could be trained. Use another one, such as --adapter full or --adapter lora"
+        )
     model.dropout = parts.recipe.training.dropout
     if parts.recipe.training.gradient_checkpointing:
         parts.backbone.save_memory(model._bare[0])
@@ -210,7 +215,7 @@ def _fit(
         adapter=parts.adapter,
         schedule=parts.schedule,
         limits=Limits(
-            epochs=recipe.training.epochs,
+            epochs=recipe.training.passes,
             clip=recipe.training.clip,
             warmup=recipe.training.warmup,
             patience=recipe.training.patience,

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tunesmith.core.contracts import Prediction
 from tunesmith.core.errors import DataError, OutputError, UsageError
 from tunesmith.core.files import atomic, to_json
 from tunesmith.data.bad_rows import BadRows
@@ -48,7 +49,8 @@ def predict(
             raise UsageError("--text was given, but this bundle reads no texts; give files")
         sources.append([{predictor.bundle.backbone.columns[0]: text} for text in texts])
     records = (_record(place, prediction) for source in sources for place, _, prediction in predictor.stream(source, bad, reasons=reasons))
-    count = _write(_flattened(records, reasons, Path(out).suffix), Path(out)) if out else _print(records, as_json)
+    flat = _flattened(records, reasons, Path(out).suffix) if out else records
+    count = _write(flat, Path(out), predictor.bundle.task.example()) if out else _print(records, as_json)
     if bad.total:
         console.say(f"warning: {bad.summary()}")
         for item in bad.named[1:20]:
@@ -100,7 +102,8 @@ def _print(records: Iterator[dict[str, Any]], as_json: bool) -> int:
         probabilities = record.pop("probabilities", None)
         reasons = record.pop("reasons", None)
         best = sorted(probabilities.items(), key=lambda item: -item[1])[:3] if probabilities else []
-        main = [str(v) if not isinstance(v, float) else f"{v:.4g}" for k, v in record.items() if k not in ("file", "where", "probability")]
+        hidden = ("file", "where", "probability", "words")
+        main = [str(v) if not isinstance(v, float) else f"{v:.4g}" for k, v in record.items() if k not in hidden]
         shown = f"  ({', '.join(f'{k} {p:.1%}' for k, p in best)})" if best else ""
         if reasons:
             shown += "  because of " + ", ".join(f"{item['column']} = {item['value']} ({item['effect']:+.3g})" for item in reasons)
@@ -108,9 +111,9 @@ def _print(records: Iterator[dict[str, Any]], as_json: bool) -> int:
     return count
 
 
-def _write(records: Iterable[dict[str, Any]], path: Path) -> int:
+def _write(records: Iterable[dict[str, Any]], path: Path, like: Prediction | None) -> int:
     count = 0
-    with _sink(path) as put:
+    with _sink(path, like) as put:
         for record in records:
             put(record)
             count += 1
@@ -118,12 +121,12 @@ def _write(records: Iterable[dict[str, Any]], path: Path) -> int:
 
 
 @contextmanager
-def _sink(path: Path) -> Iterator[Any]:
+def _sink(path: Path, like: Prediction | None) -> Iterator[Any]:
     """A function that writes one record into a file that appears when it is complete."""
     if path.suffix == ".parquet":
         from tunesmith.evaluate.streaming import PredictionFile
 
-        with PredictionFile(path) as file:
+        with PredictionFile(path, like=like) as file:
             yield file.write
         return
     with atomic(path) as part, part.open("w", encoding="utf-8", newline="") as handle:

@@ -20,6 +20,8 @@ PIPELINES = {
     ("image", "multilabel"): "image-classification",
     ("tabular", "classification"): "tabular-classification",
     ("tabular", "regression"): "tabular-regression",
+    ("audio", "ctc"): "automatic-speech-recognition",
+    ("audio", "transcription"): "automatic-speech-recognition",
     ("audio", "classification"): "audio-classification",
     ("audio", "multilabel"): "audio-classification",
 }
@@ -130,8 +132,10 @@ def _scores(test: Mapping[str, Any], found: Mapping[str, Any]) -> str:
 
 
 def _worth(found: Mapping[str, Any]) -> str:
+    told = [str(found["chance"])] if found.get("chance") else []
     verdict = found.get("verdict")
-    return f"## Was adapting worth it?\n\n{_plain(verdict['sentence'])}\n" if verdict else ""
+    told += [str(verdict["sentence"])] if verdict else []
+    return f"## Was adapting worth it?\n\n{_plain(' '.join(told))}\n" if told else ""
 
 
 def _trust(found: Mapping[str, Any]) -> str:

@@ -34,8 +34,8 @@ def aligned(table: ScoreTable) -> str:
 
 
 def counts(table: ScoreTable) -> list[bool]:
-    """Which columns hold counts of rows; the others hold shares."""
-    return [table.matrix or column == "support" for column in table.columns]
+    """Which columns hold counts; the others hold shares."""
+    return [table.matrix or table.counts or column == "support" for column in table.columns]
 
 
 def _cells(table: ScoreTable, values: Sequence[float]) -> list[str]:

@@ -26,6 +26,7 @@ SECTIONS = (
     results.learning_curves,
     results.confusion,
     results.per_class,
+    results.counted,
     results.calibration,
     results.slices,
     groups.fairness,

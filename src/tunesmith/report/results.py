@@ -119,7 +119,7 @@ def _matrix(table: ScoreTable) -> Table:
 
 def per_class(facts: Facts) -> Section | None:
     """Scores of each class, the weakest first where there are many."""
-    table = next((table for table in facts.tables if not table.matrix), None)
+    table = next((table for table in facts.tables if "support" in table.columns), None)
     if table is None or not table.index:
         return None
     order = [i for i, name in enumerate(table.index) if name not in AVERAGES]
@@ -137,6 +137,19 @@ def per_class(facts: Facts) -> Section | None:
     ]
     note = f"{len(order) - MOST_ROWS} more classes in report/{table.name}.csv." if len(order) > MOST_ROWS else ""
     return Section("classes", "Classes", (), [Table("Scores of each class, the lowest F1 first", columns, rows, note)])
+
+
+def counted(facts: Facts) -> Section | None:
+    """Tables of counts: errors of transcripts by kind, words that were taken for others."""
+    tables = [table for table in facts.tables if not table.matrix and "support" not in table.columns and table.index]
+    blocks: list[Block] = []
+    for table in tables:
+        columns = [Column(""), *(Column(words.metric(name), "number") for name in table.columns)]
+        rows: list[list[Cell | str]] = [
+            [name, *(words.number(value) for value in values)] for name, values in zip(table.index, table.values, strict=True)
+        ]
+        blocks.append(Table(words.sentence(words.metric(table.name)), columns, rows[:MOST_ROWS]))
+    return Section("counts", "Errors in detail", (), blocks) if blocks else None
 
 
 def calibration(facts: Facts) -> Section | None:

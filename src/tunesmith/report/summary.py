@@ -50,7 +50,7 @@ def lead(facts: Facts) -> str:
 
 def points(facts: Facts) -> list[Point]:
     """The summary."""
-    found = (_score(facts), _worth(facts), _weakest(facts), _gate(facts), _checks(facts), *_sure(facts), _cost(facts))
+    found = (_score(facts), _chance(facts), _worth(facts), _weakest(facts), _gate(facts), _checks(facts), *_sure(facts), _cost(facts))
     return [point for point in found if point]
 
 
@@ -68,6 +68,11 @@ def _score(facts: Facts) -> Point | None:
     constant = (facts.part("constant") or {}).get(name)
     against = f"; a constant prediction gets {words.number(constant)}" if constant is not None else ""
     return Point("Score", words.sentence(f"{text}{against}."))
+
+
+def _chance(facts: Facts) -> Point | None:
+    text = facts.metrics.get("chance")
+    return Point("Better than chance?", str(text), "bad") if text else None
 
 
 def _worth(facts: Facts) -> Point | None:

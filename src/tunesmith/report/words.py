@@ -22,6 +22,11 @@ NAMES = {
     "rmse": "RMSE",
     "mae": "MAE",
     "r2": "R²",
+    "wer": "WER",
+    "cer": "CER",
+    "row_wer": "WER by row",
+    "rmse_log": "RMSE of logarithms",
+    "r2_log": "R² of logarithms",
 }
 
 
@@ -168,7 +173,7 @@ def said(value: Any) -> str:
     """
     if isinstance(value, Mapping):
         prediction: Prediction = dict(value)
-        value = next((prediction[key] for key in ("label", "labels", "value") if key in prediction), prediction)
+        value = next((prediction[key] for key in ("label", "labels", "value", "text") if key in prediction), prediction)
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "none"
     return number(value)

@@ -12,16 +12,18 @@ Everybody imports them from this package; each file in it holds one contract, `_
 from __future__ import annotations
 
 from tunesmith.core.contracts._adapter import Adapter, Defaults
-from tunesmith.core.contracts._backbone import Backbone
-from tunesmith.core.contracts._plain import Batch, Cells, Check, Encoded, Features, InputSpec, Picture, Prediction, Row
+from tunesmith.core.contracts._backbone import Backbone, Decoder
+from tunesmith.core.contracts._plain import Batch, Brought, Cells, Check, Encoded, Features, InputSpec, Picture, Prediction, Row
 from tunesmith.core.contracts._task import Metrics, ScoreTable, Task
 
 __all__ = [
     "Adapter",
     "Backbone",
     "Batch",
+    "Brought",
     "Cells",
     "Check",
+    "Decoder",
     "Defaults",
     "Encoded",
     "Features",

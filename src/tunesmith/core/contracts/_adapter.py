@@ -17,11 +17,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Defaults:
-    """What an adapter recommends where the recipe is silent."""
+    """What an adapter recommends where the recipe is silent.
+
+    Attributes:
+        lr, head_lr, schedule: learning rates, and their course.
+        steps: that training takes at least, whatever the number of rows: of few rows more epochs are made.
+    """
 
     lr: float
     head_lr: float = 1e-3
     schedule: str = "linear"
+    steps: int = 0
 
 
 class Adapter(ABC):

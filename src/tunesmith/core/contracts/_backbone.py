@@ -8,7 +8,8 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from tunesmith.core.contracts._plain import Batch, Cells, Encoded, Features, InputSpec, Row
+from tunesmith.core.contracts._plain import Batch, Brought, Cells, Encoded, Features, InputSpec, Row
+from tunesmith.core.errors import BackboneError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +36,11 @@ class Backbone(ABC):
     augments: ClassVar[bool] = False
     columns: tuple[str, ...]
 
+    @property
+    def frame_seconds(self) -> float | None:
+        """Seconds from one of `Features.tokens` to the next; None where they do not follow each other in time."""
+        return None
+
     @classmethod
     def options_for(cls, kinds: Mapping[str, str]) -> dict[str, Any]:
         """The fields that follow from the input columns.
@@ -57,6 +63,33 @@ class Backbone(ABC):
             DataError: nothing can be learned from these rows.
         """
         return self
+
+    def whole(self) -> Backbone:
+        """A copy that reads rows whole, in training too, or refuses them: for targets that tell all of a row, in order (a transcript)."""
+        return self
+
+    def frames(self, row: Row) -> int | None:
+        """How many of `Features.tokens` a row makes, at the least where it is changed at random; None where that is not known."""
+        return None
+
+    def brought(self) -> Brought | None:
+        """The head that the checkpoint brings, for a task that can go on with it; None where it brings none. No weights are read."""
+        return None
+
+    def with_decoder(self, language: str | None = None, translate: bool = False) -> Decoder:
+        """The same checkpoint with the decoder that it brings.
+
+        Args:
+            language: that is spoken; None for what the checkpoint takes by itself.
+            translate: write English whatever is spoken, where the checkpoint can.
+
+        Raises:
+            BackboneError: it brings none.
+        """
+        raise BackboneError(
+            f"the backbone {getattr(self, 'source', self.name)} brings no decoder that writes text; name a folder of a checkpoint that "
+            "does (--backbone FOLDER, such as one of Whisper), or use --task ctc"
+        )
 
     @abstractmethod
     def open(self) -> nn.Module:
@@ -201,9 +234,53 @@ class Backbone(ABC):
 
         The modality (`text`, `image`, `audio`, `series`, `tabular`, `dna`, `fusion`); `transformer` or `convolution`; where they hold
         `decoder`, `transposed` (linear layers stored as GPT-2 does), `linear` and `layer_norm` (layers of that kind in a convolutional
-        network), `untrained` (a network of tunesmith's own that starts from random weights).
+        network), `untrained` (a network of tunesmith's own that starts from random weights), `fresh` (some modules are new: see `fresh`).
         """
 
     @abstractmethod
     def sample(self, code: int, rng: Random) -> dict[str, Any]:
         """A made-up input whose content shows `code` (0, 1, 2, ...): what `Task.synthetic` builds data sets of."""
+
+
+class Decoder(Backbone):
+    """A backbone whose network also writes: an encoder, and a decoder that continues a text token by token.
+
+    `features` gives the encoder's `tokens`; the methods here run the decoder on them. A task that builds its model of it keeps no weights
+    of its own.
+    """
+
+    @abstractmethod
+    def spell(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of each text with what the decoder expects before it and the end behind it; cut where the decoder reads no more."""
+
+    @abstractmethod
+    def read(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        """The text of each list of ids, without marks of language, task, time, beginning and end."""
+
+    @property
+    @abstractmethod
+    def prompt(self) -> int:
+        """How many of the ids that `spell` puts before a text are given to the decoder instead of learned."""
+
+    @abstractmethod
+    def logits(self, network: nn.Module, features: Features, ids: torch.Tensor | None) -> torch.Tensor:
+        """What the decoder expects next after each id.
+
+        Args:
+            network: as `open` gives it, an adapter may have wrapped it.
+            features: of the encoder.
+            ids: (batch, length), padded at the end with anything; None for the prompt alone.
+
+        Returns:
+            (batch, length, vocabulary).
+        """
+
+    @abstractmethod
+    def write(self, network: nn.Module, features: Features, beams: int, longest: int) -> tuple[list[list[int]], list[float]]:
+        """Generate: of each row the ids behind the prompt, without the end, and the mean log-probability of them and of the end.
+
+        Args:
+            network, features: as for `logits`.
+            beams: of the search; 1 takes the likeliest token each time.
+            longest: ids at most.
+        """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -48,12 +48,30 @@ class Features:
         tokens: (batch, length, width): one vector a token or patch.
         maps: from fine to coarse, each (batch, channels, height, width).
         mask: (batch, length): 1 where `tokens` holds something, 0 where it is padding.
+        target: the batch's targets as the task collated them, where there are some: a head that is taught its next step by them (a
+            decoder) reads them here.
     """
 
     pooled: torch.Tensor | None = None
     tokens: torch.Tensor | None = None
     maps: Sequence[torch.Tensor] = ()
     mask: torch.Tensor | None = None
+    target: Any = None
+
+
+@dataclass(frozen=True)
+class Brought:
+    """A head that a checkpoint brings.
+
+    Attributes:
+        names: of its outputs, in order.
+        blank: place of the output that stands for nothing, in alphabets of transcripts; None where there is none.
+        weights: reads its (outputs, width) matrix and (outputs,) bias.
+    """
+
+    names: tuple[str, ...]
+    blank: int | None
+    weights: Callable[[], tuple[torch.Tensor, torch.Tensor]]
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ class ScoreTable:
         columns: names of the columns.
         values: one list of numbers for each row.
         matrix: whether it is drawn as a matrix of truth (rows) against prediction (columns).
+        counts: whether all its numbers are counts.
     """
 
     name: str
@@ -39,6 +40,7 @@ class ScoreTable:
     columns: list[str]
     values: list[list[float]]
     matrix: bool = False
+    counts: bool = False
 
 
 class Metrics(Protocol):
@@ -65,12 +67,15 @@ class Task(ABC):
             baselines and inspections whether they are made for it.
         needs: traits without which a backbone does not serve it; the first of them is the modality that is taken where none was named.
         labelled: whether rows carry a label of their own; False where it is made of the inputs.
+        reads: the field of `Features` that the head reads, or `decoder` where it runs the network's own; only `pooled` is remembered by
+            itself.
     """
 
     name: ClassVar[str]
     answers: ClassVar[str] = "classes"
     needs: ClassVar[tuple[str, ...]] = ()
     labelled: ClassVar[bool] = True
+    reads: ClassVar[str] = "pooled"
     phases: ClassVar[tuple[str, ...]] = ("main",)
 
     def meet(self, backbone: Backbone) -> tuple[Task, Backbone]:
@@ -81,6 +86,17 @@ class Task(ABC):
             BackboneError: they do not go together.
         """
         return self, backbone
+
+    def check(self, row: Row, backbone: Backbone) -> str | None:
+        """Hold a row's label against its input.
+
+        Returns:
+            A remark about a usable row that is worth counting, or None.
+
+        Raises:
+            RowError: they cannot belong together (a transcript that is too long for its recording).
+        """
+        return None
 
     @abstractmethod
     def raw(self, row: Row) -> Any:
@@ -135,8 +151,17 @@ class Task(ABC):
         A task overrides it where an output is more than one pass gives (a text that is generated), or is much smaller than what the
         network gives (the best path of a transcript, the boxes that are kept).
         """
+        return self.one_pass(model, batch)
+
+    def one_pass(self, model: Model, batch: Batch) -> Outputs:
+        """What one pass of the model gives for a batch before anything is decided, out of torch: checks compare it within a tolerance,
+        where a best path or a generated text would be the same or not."""
         found: Floats = model(batch).float().cpu().numpy()
         return found
+
+    def example(self) -> Prediction | None:
+        """A prediction with nothing left empty, where lists of a prediction may be; it tells a file of predictions what they hold."""
+        return None
 
     @abstractmethod
     def decode(self, outputs: Outputs) -> list[Prediction]:
@@ -173,6 +198,14 @@ class Task(ABC):
         Returns:
             (rows, outputs) that decode to these.
         """
+
+    def taught(self, truth: Truth) -> Truth:
+        """Targets as cheap ways learn them, where that is another scale than the user's (logarithms); what they then say is `meant`."""
+        return truth
+
+    def meant(self, said: Floats) -> Floats:
+        """What a cheap way says that learned what `taught` gave, on the user's scale."""
+        return said
 
     @abstractmethod
     def metrics(self) -> Metrics:

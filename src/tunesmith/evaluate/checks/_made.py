@@ -33,6 +33,8 @@ def apart(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> float:
     """
     if first.shape != second.shape:
         return float("inf")
+    if first.dtype == np.object_:  # rows that differ in shape
+        return max((apart(one, other) for one, other in zip(first, second, strict=True)), default=0.0)
     if not first.size:
         return 0.0
     found = np.abs(first.astype(np.float64) - second) / np.maximum(1.0, np.abs(first))
@@ -43,10 +45,10 @@ def answer(prediction: Prediction) -> Any:
     """What a prediction says, without how sure it is: a class, the set of labels, a number.
 
     Example:
-        >>> answer({"label": "fee", "probability": 0.5}), answer({"labels": ["b", "a"]}), answer({"value": 2.0})
-        ('fee', ('a', 'b'), 2.0)
+        >>> answer({"label": "fee", "probability": 0.5}), answer({"labels": ["b", "a"]}), answer({"value": 2.0}), answer({"text": "a"})
+        ('fee', ('a', 'b'), 2.0, 'a')
     """
-    return named(next(prediction[key] for key in ("label", "labels", "value") if key in prediction))
+    return named(next(prediction[key] for key in ("label", "labels", "value", "text") if key in prediction))
 
 
 def named(value: Any) -> Any:

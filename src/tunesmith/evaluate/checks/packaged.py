@@ -15,7 +15,7 @@ import torch
 
 from tunesmith.core import bundle as bundles
 from tunesmith.core import registry
-from tunesmith.core.arrays import Floats
+from tunesmith.core.arrays import Outputs
 from tunesmith.core.contracts import Check, Prediction, Row, Task
 from tunesmith.core.errors import BundleError, RowError, TunesmithError, require
 from tunesmith.core.files import read_json
@@ -45,7 +45,7 @@ def head_saved(model: Model, bundle: Path, before: Mapping[str, int]) -> Check:
     return check("head_saved", not same, detail)
 
 
-def labels_in_order(bundle: Path, task: Task, outputs: Floats, truth: Sequence[Any], raws: Sequence[Any]) -> Check:
+def labels_in_order(bundle: Path, task: Task, outputs: Outputs, truth: Sequence[Any], raws: Sequence[Any]) -> Check:
     """The bundle's label map is the one that was trained with, and the one of the table.
 
     It numbers the table's own labels as training did, and where the model is right, the bundle says the table's own label.
@@ -59,7 +59,7 @@ def labels_in_order(bundle: Path, task: Task, outputs: Floats, truth: Sequence[A
     """
     name = "labels_in_order"
     if not task.labels():
-        return not_applicable(name, "numbers have no labels")
+        return not_applicable(name, f"the task predicts {task.answers}, and names no classes")
     try:
         about = read_json(bundle / "bundle.json")["task"]
         stored: Task = registry.create("tasks", about["name"], about["settings"])
