@@ -252,7 +252,7 @@ IDENTIFIER = re.compile(r"(.*[_\W])?(id|ids|uuid|guid|index|idx|key|row|rownum|n
 GAPS = 3
 """Mean step up to which whole numbers that only rise are taken to count rows, some of which have gone."""
 
-CODE = re.compile(r"(?=[^\W\d]*\d)[\w-]{1,40}")
+CODE = re.compile(r"(?=[\w-]*\d)[\w-]{1,40}")
 """A word with a digit in it, as numbers of customers and orders are written."""
 
 
