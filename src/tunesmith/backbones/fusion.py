@@ -87,8 +87,8 @@ class Fusion(Backbone):
         if (self.source or self.weights) and len(rich := self._rich()) != 1:
             raise ValueError(
                 f"fields 'source' and 'weights' (--backbone, --weights) tell of one network, and these columns are read by "
-                f"{' and '.join(rich) or 'none that is pretrained'}; give each its own, "
-                f"as in --set backbone.parts.{(rich or known)[0]}.source=..."
+                f"{' and '.join(rich) or 'none that is pretrained'}; give each its own, as in "
+                f"--set backbone.parts.{(rich or known)[0]}.source=..."
             )
 
     def _rich(self) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,9 @@ MULTILABEL = {
     "brier": "min",
 }
 REGRESSION = {"rmse": "min", "mae": "min", "r2": "max", "median_absolute_error": "min"}
+LOG_REGRESSION = {"rmse_log": "min", "r2_log": "max"}
+"""Scores of logarithms, where a task learns those."""
+
 ONE_KIND = "the rows hold no class of which there are both rows that have it and rows that have not"
 TOO_MANY = f"there are more than {MOST_CLASSES} classes"
 NO_PROBABILITIES = "the predictions are labels without probabilities"
@@ -107,6 +111,18 @@ def label_parts(said: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_], p: Fl
 def interval_parts(truth: Floats, low: Floats, high: Floats) -> dict[str, Floats]:
     """Whether each (rows,) interval holds the truth, and how wide it is."""
     return {"interval_coverage": ((low <= truth) & (truth <= high)).astype(np.float64), "interval_width": high - low}
+
+
+def around(values: Floats, margin: float, log: bool) -> tuple[Floats, Floats]:
+    """Both ends of the intervals around (rows,) values: so much below and above, or with `log` so much of their logarithms.
+
+    Example:
+        >>> around(np.array([8.0]), 0.5, log=False)
+        (array([7.5]), array([8.5]))
+        >>> [float(end.round(6)[0]) for end in around(np.array([8.0]), float(np.log(2)), log=True)]
+        [4.0, 16.0]
+    """
+    return (values * np.exp(-margin), values * np.exp(margin)) if log else (values - margin, values + margin)
 
 
 def defined(scores: Mapping[str, Any]) -> dict[str, float]:
@@ -238,42 +254,72 @@ class MultilabelScores:
         return [ScoreTable("classification_report", self.labels + averages, list(PER_CLASS), values)]
 
 
-class RegressionScores:
-    """Scores of a number; mean and spread of the targets are merged as Chan et al. (1979) do, so that large numbers keep their digits."""
+@dataclass
+class _Squares:
+    """Sums of squared errors, and of targets around their mean, merged as Chan et al. (1979) do: so large numbers keep their digits."""
 
-    def __init__(self) -> None:
-        self.rows = 0
-        self.squared = 0.0
+    rows: int = 0
+    squared: float = 0.0
+    mean: float = 0.0
+    spread: float = 0.0
+
+    def add(self, said: Floats, truth: Floats) -> None:
+        """Add (rows,) numbers."""
+        self.squared += float(np.square(said - truth).sum())
+        mean, rows = float(truth.mean()), self.rows + len(truth)
+        apart = mean - self.mean
+        self.spread += float(np.square(truth - mean).sum()) + apart**2 * self.rows * len(truth) / rows
+        self.mean += apart * len(truth) / rows
+        self.rows = rows
+
+    @property
+    def root(self) -> float:
+        """Root of the mean squared error."""
+        return float(np.sqrt(self.squared / self.rows))
+
+    @property
+    def explained(self) -> float:
+        """The share of the spread that is explained (R2); NaN where there is none."""
+        return 1 - self.squared / self.spread if self.spread > 0 else float("nan")
+
+
+class RegressionScores:
+    """Scores of a number.
+
+    Args:
+        log: whether those of logarithms are wanted too.
+    """
+
+    def __init__(self, log: bool = False) -> None:
+        self.plain, self.logs = _Squares(), _Squares() if log else None
         self.absolute = array("d")
-        self.mean = 0.0
-        self.spread = 0.0  # sum of squares around the mean
         self.sums = Sums()
+
+    @property
+    def rows(self) -> int:
+        """How many there were."""
+        return self.plain.rows
 
     def update(self, predictions: Sequence[Prediction], targets: Sequence[float]) -> None:
         """Add predictions (`value`, perhaps `interval`) and the true numbers."""
         if not predictions:
             return
         truth = np.asarray(targets, np.float64)
-        error = np.asarray([item["value"] for item in predictions]) - truth
-        self.squared += float(np.square(error).sum())
-        self.absolute.frombytes(np.abs(error).tobytes())
-        mean, rows = float(truth.mean()), self.rows + len(truth)
-        apart = mean - self.mean
-        self.spread += float(np.square(truth - mean).sum()) + apart**2 * self.rows * len(truth) / rows
-        self.mean += apart * len(truth) / rows
-        self.rows = rows
+        said = np.asarray([item["value"] for item in predictions])
+        self.absolute.frombytes(np.abs(said - truth).tobytes())
+        self.plain.add(said, truth)
+        if self.logs is not None:
+            self.logs.add(np.log(said), np.log(truth))
         if "interval" in predictions[0]:
             low, high = np.asarray([item["interval"] for item in predictions]).T
             self.sums.add(interval_parts(truth, low, high))
 
     def compute(self) -> dict[str, Any]:
         absolute = np.frombuffer(self.absolute)
-        scores = {
-            "rmse": float(np.sqrt(self.squared / self.rows)),
-            "mae": float(absolute.mean()),
-            "r2": 1 - self.squared / self.spread if self.spread > 0 else float("nan"),
-            "median_absolute_error": float(np.median(absolute)),
-        }
+        scores = {"rmse": self.plain.root, "mae": float(absolute.mean()), "r2": self.plain.explained}
+        if self.logs is not None:
+            scores |= {"rmse_log": self.logs.root, "r2_log": self.logs.explained}
+        scores["median_absolute_error"] = float(np.median(absolute))
         return {**defined(scores | self.sums.means(self.rows)), "rows": self.rows}
 
     def notes(self) -> dict[str, str]:

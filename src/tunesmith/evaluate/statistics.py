@@ -195,15 +195,17 @@ class RegressionStatistic:
 
     Attributes:
         said, truth: (rows,) numbers.
-        margin: half the width of the intervals around what is said; None where there are none.
+        margin: half the width of the intervals around what is said (of its logarithm, with `log`); None where there are none.
+        log: whether logarithms are learned, so that their scores are wanted too.
     """
 
     said: Floats
     truth: Floats
     margin: float | None = None
+    log: bool = False
     by_row: ClassVar[str] = "mae"
     ranges: ClassVar[Mapping[str, tuple[float, float]]] = SHARES
-    directions: ClassVar[Mapping[str, str]] = metrics.REGRESSION
+    directions: ClassVar[Mapping[str, str]] = {**metrics.REGRESSION, **metrics.LOG_REGRESSION}
 
     @property
     def rows(self) -> int:
@@ -215,10 +217,11 @@ class RegressionStatistic:
 
     @functools.cached_property
     def _parts(self) -> dict[str, Floats]:
-        error, around = self.said - self.truth, self.truth - self.truth.mean()  # around the mean, so that large numbers keep their digits
-        parts = {"mae": np.abs(error), "squared": error**2, "around": around, "around_squared": around**2}
+        parts = {"mae": np.abs(self.said - self.truth), **_squares(self.said, self.truth)}
+        if self.log:
+            parts |= {f"log_{name}": values for name, values in _squares(np.log(self.said), np.log(self.truth)).items()}
         if self.margin is not None:
-            parts |= metrics.interval_parts(self.truth, self.said - self.margin, self.said + self.margin)
+            parts |= metrics.interval_parts(self.truth, *metrics.around(self.said, self.margin, self.log))
         return parts
 
     @functools.cached_property
@@ -228,14 +231,20 @@ class RegressionStatistic:
     def many(self, weights: npt.NDArray[Any], names: Collection[str] | None = None) -> dict[str, Floats]:
         weights = np.asarray(weights, np.float64)
         means = _means(self._parts, weights)
-        squared, around, spread = means.pop("squared"), means.pop("around"), means.pop("around_squared")
-        spread = spread - around**2
-        varies = spread > 1e-12 * max(1e-300, float(self._parts["around_squared"].mean()))
-        scores = {"rmse": np.sqrt(squared), "mae": means.pop("mae")}
-        scores["r2"] = np.where(varies, 1 - squared / np.where(varies, spread, 1.0), np.nan)
+        scores = {"mae": means.pop("mae")}
+        scores["rmse"], scores["r2"] = self._explained(means, "")
+        if self.log:
+            scores["rmse_log"], scores["r2_log"] = self._explained(means, "log_")
         if _asked(names, ["median_absolute_error"]):
             scores["median_absolute_error"] = self._median(weights)
         return _chosen(scores | means, names)
+
+    def _explained(self, means: dict[str, Floats], kind: str) -> tuple[Floats, Floats]:
+        """Root of the mean squared error, and the share of the spread that is explained; their parts are taken out of `means`."""
+        squared, around, spread = (means.pop(f"{kind}{name}") for name in ("squared", "around", "around_squared"))
+        spread = spread - around**2
+        varies = spread > 1e-12 * max(1e-300, float(self._parts[f"{kind}around_squared"].mean()))
+        return np.sqrt(squared), np.where(varies, 1 - squared / np.where(varies, spread, 1.0), np.nan)
 
     def _median(self, weights: Floats) -> Floats:
         """Where half the weight lies below; the mean of two errors where it lies between them."""
@@ -250,4 +259,10 @@ class RegressionStatistic:
         return metrics.defined({name: value[0] for name, value in self.many(weights[None]).items()})
 
     def take(self, places: npt.NDArray[Any]) -> RegressionStatistic:
-        return RegressionStatistic(self.said[places], self.truth[places], self.margin)
+        return RegressionStatistic(self.said[places], self.truth[places], self.margin, self.log)
+
+
+def _squares(said: Floats, truth: Floats) -> dict[str, Floats]:
+    """Of each row the squared error, and the target around the mean, so that large numbers keep their digits."""
+    around = truth - truth.mean()
+    return {"squared": (said - truth) ** 2, "around": around, "around_squared": around**2}

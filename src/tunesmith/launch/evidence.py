@@ -22,6 +22,7 @@ from tunesmith import baselines
 from tunesmith.baselines import Tried
 from tunesmith.core import arrays
 from tunesmith.core.arrays import Floats
+from tunesmith.core.contracts import Task
 from tunesmith.core.files import atomic, read_json, write_json
 from tunesmith.core.model import Model
 from tunesmith.core.outcomes import Given, Said
@@ -130,7 +131,8 @@ def gathered(run: Run, ready: Ready, model: Model, deadline: float | None) -> Ev
     if not (wanted.gate or wanted.scoreboard):
         return found
     began = time.perf_counter()
-    known = _features(run, ready, model, drawn, deadline)
+    # of series neither a cheap way nor an inspection reads features
+    known = None if ready.parts.task.answers == "series" else _features(run, ready, model, drawn, deadline)
     found.seconds["features"] = time.perf_counter() - began
     if known is not None:
         found.before = np.array(known.splits["test"].values[:DRIFT_ROWS])
@@ -143,7 +145,8 @@ def gathered(run: Run, ready: Ready, model: Model, deadline: float | None) -> Ev
     found.truth = {name: features.targets(drawn, numbers) for name, numbers in drawn.splits.items()}
     if wanted.scoreboard:
         began = time.perf_counter()
-        found.tried = baselines.tried(_given(ready, found, known), features=known.spent if known else None)
+        said = baselines.tried(_given(ready, found, known), features=known.spent if known else None)
+        found.tried = [_meant(item, ready.parts.task) for item in said]
         found.seconds["baselines"] = time.perf_counter() - began
         count = sum(item.said is not None for item in found.tried)
         part = _part(ready.divided, drawn)
@@ -159,6 +162,14 @@ def _part(divided: Divided, drawn: Divided) -> str:
     if not few:
         return ""
     return " on " + ", ".join(f"{len(drawn.splits[name]):,} of {len(divided.splits[name]):,} {name} rows" for name in few)
+
+
+def _meant(item: Tried, task: Task) -> Tried:
+    """What a cheap way says, on the user's scale."""
+    if item.said is None:
+        return item
+    said = dataclasses.replace(item.said, test=task.meant(item.said.test), validation=task.meant(item.said.validation))
+    return dataclasses.replace(item, said=said)
 
 
 def _noted(item: Tried, part: str) -> Tried:
@@ -194,9 +205,10 @@ def _given(ready: Ready, found: Evidence, known: RunFeatures | None) -> Given:
     return Given(
         inputs={spec.column: spec.kind for spec in ready.parts.backbone.input_spec()},
         rows=lambda split: ready.rows.rows(found.rows[split]),
-        truth={name: found.truth[name] for name in ("train", "validation")},
+        truth={name: ready.parts.task.taught(found.truth[name]) for name in ("train", "validation")},
         answers=ready.parts.task.answers,
         classes=len(ready.parts.task.labels()),
         features=lambda split: known.splits[split].values if known else None,
         seed=ready.parts.recipe.seed,
+        task=ready.parts.task.settings(),
     )

@@ -60,10 +60,15 @@ class Facts:
     def directions(self) -> Mapping[str, str]:
         """Score -> `max` or `min`, the task's own first; empty where the task comes from a package that is not installed here."""
         try:
-            found: Mapping[str, str] = registry.create("tasks", self.named("task"), {}).directions()
+            found: Mapping[str, str] = registry.create("tasks", self.named("task"), self._task_options).directions()
         except UnknownNameError:
             return {}
         return found
+
+    @property
+    def _task_options(self) -> dict[str, Any]:
+        task = self.recipe.get("task")
+        return {key: value for key, value in task.items() if key != "name"} if isinstance(task, Mapping) else {}
 
     @property
     def main(self) -> str:
