@@ -19,7 +19,7 @@ from tunesmith import recipe as recipes
 from tunesmith.core import registry
 from tunesmith.core.errors import TunesmithError, UsageError, missing
 
-LISTS = ("inputs", "kinds", "label", "trackers", "levers", "compare", "slices", "values", "fairness")
+LISTS = ("inputs", "kinds", "label", "trackers", "levers", "compare", "slices", "values", "known", "fairness")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -59,6 +59,11 @@ TINY = {
     "series": Tiny("series", {"series", "convolution"}, lambda root: {"source": str(series_checkpoints.small(root)), "channels": 2}),
     "patchtst": Tiny("series", {"series", "transformer"}, lambda root: {"source": str(series_checkpoints.patchtst(root)), "channels": 2}),
     "tabular": Tiny("tabular", {"tabular", "transformer"}, lambda root: _tabular(root), TOKENS),
+    "forecaster": Tiny(
+        "forecaster",
+        {"forecaster", "convolution", "linear", "layer_norm"},
+        lambda root: {"source": str(root / "forecaster"), "context": 12, "hidden": 32, "depth": 3, "dropout": 0.0},
+    ),
     "fusion": Tiny(
         "fusion",
         {"fusion", "transformer", "linear", "layer_norm"},
@@ -99,6 +104,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "contrastive": [{"width": 8}, {"loss_name": "sigmoid", "width": 8}],
     "transcription": [{"longest": 8}],
     "regression": [{}, {"loss_name": "huber"}, {"scale": "log"}],
+    "forecasting": [{"horizon": 3}, {"horizon": 3, "loss_name": "squared"}],
 }
 """Settings of a task that change its loss; one plain variant where nothing is said."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,10 +68,18 @@ def test_outputs_of_what_a_baseline_says_decode_to_it(made: Case) -> None:
     if made.task.answers not in ("classes", "labels", "numbers"):
         pytest.skip(f"no baseline says {made.task.answers}, but the constant one, which needs no outputs")
     found = made.task.decode(raw)
-    said = np.asarray([list(item["probabilities"].values()) if "probabilities" in item else [item["value"]] for item in found])
+    said = np.asarray([numbers(item) for item in found])
     assert said.shape == raw.shape
     again = made.task.decode(made.task.outputs(said))
     assert max(map(differences, found, again)) < 1e-5
+
+
+def numbers(prediction: dict[str, Any]) -> Any:
+    """What a prediction says, as a baseline would say it."""
+    if "forecast" in prediction:
+        levels = prediction.get("quantiles", {"": prediction["forecast"]})
+        return np.moveaxis(np.asarray([list(columns.values()) for columns in levels.values()]), (0, 1, 2), (2, 1, 0))
+    return list(prediction["probabilities"].values()) if "probabilities" in prediction else [prediction["value"]]
 
 
 def test_metrics_take_predictions_in_any_pieces(made: Case) -> None:

@@ -182,6 +182,8 @@ class Frozen(Backbone):
             value = row.get(column)
             if isinstance(value, Picture):
                 value = value.key or value.pixels.tobytes()
+            elif isinstance(value, np.ndarray):  # of which repr leaves most out
+                value = value.tobytes()
             found.update(repr((type(value).__name__, value)).encode())
         if rng is not None:
             copy = Random()

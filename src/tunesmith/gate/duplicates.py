@@ -52,6 +52,7 @@ class Duplicates(Inspection):
     """Equal inputs within and across splits, and equal inputs with different labels."""
 
     name: ClassVar[str] = "duplicates"
+    answers: ClassVar[tuple[str, ...]] = ("classes", "labels", "numbers", "text")
     few: float = field(default=0.005, metadata={"help": "share of the test rows below which short texts that also train are no error"})
     short: int = field(default=25, metadata={"help": "characters below which a text counts as short"})
     many: float = field(default=0.01, metadata={"help": "share of copies within a split from which they are a warning"})

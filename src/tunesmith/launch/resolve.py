@@ -46,7 +46,7 @@ def backbone_of(recipe: Recipe, columns: Columns) -> Backbone:
     if recipe.scratch:
         options["scratch"] = True
     backbone: Backbone = registry.create("backbones", modality, options)
-    return backbone
+    return backbone if columns.windows is None else backbone.over(columns.windows)
 
 
 def resolve(recipe: Recipe, columns: Columns) -> Parts:
@@ -63,6 +63,8 @@ def resolve(recipe: Recipe, columns: Columns) -> Parts:
     found: list[Decision] = []
     task: Task = registry.create("tasks", columns.task, {**recipe.task.options, "label": columns.label})
     named = recipe.backbone.name
+    if columns.windows is not None:
+        columns = dataclasses.replace(columns, windows=dataclasses.replace(columns.windows, horizon=task.ahead()))
     task, backbone = task.meet(backbone_of(recipe, columns))
     source: str = named or str(getattr(backbone, "source", "") or columns.modality)
     found.append(Decision("backbone", source, "as given" if named else f"the default for {columns.modality}", "--backbone"))

@@ -138,6 +138,9 @@ def _print(records: Iterator[dict[str, Any]], as_json: bool) -> int:
         if as_json:
             print(json.dumps(record, ensure_ascii=False))
             continue
+        if "forecast" in record:
+            print(f"{record['file']}, {record['where']}: {_first_and_last(record)}")
+            continue
         probabilities = record.pop("probabilities", None)
         reasons = record.pop("reasons", None)
         best = sorted(probabilities.items(), key=lambda item: -item[1])[:3] if probabilities else []
@@ -181,6 +184,10 @@ def _sink(path: Path, like: Prediction | None) -> Iterator[Any]:
         writer: Any = None
 
         def put(record: dict[str, Any]) -> None:
+            for line in by_step(record) if "forecast" in record else [record]:
+                put_line(line)
+
+        def put_line(record: dict[str, Any]) -> None:
             nonlocal writer
             flat = dict(itertools.chain.from_iterable(_flat(key, value) for key, value in record.items()))
             if writer is None:
@@ -189,6 +196,31 @@ def _sink(path: Path, like: Prediction | None) -> Iterator[Any]:
             writer.writerow(flat)
 
         yield put
+
+
+def by_step(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A forecast as one line for each column and step: what a table of it holds.
+
+    Example:
+        >>> list(by_step({"series": "north", "forecast": {"load": [3.0]}, "stamps": ["2024-01-01"], "quantiles": {"0.9": {"load": [4.0]}}}))
+        [{'series': 'north', 'column': 'load', 'step': 1, 'stamp': '2024-01-01', 'forecast': 3.0, 'quantile 0.9': 4.0}]
+    """
+    about = {key: value for key, value in record.items() if key not in ("forecast", "quantiles", "interval", "stamps")}
+    quantiles, interval, stamps = record.get("quantiles") or {}, record.get("interval") or {}, record.get("stamps")
+    for column, values in record["forecast"].items():
+        for at, value in enumerate(values):
+            line = {**about, "column": column, "step": at + 1, **({"stamp": stamps[at]} if stamps else {}), "forecast": value}
+            line |= {f"quantile {level}": found[column][at] for level, found in quantiles.items()}
+            yield line | {end: found[column][at] for end, found in interval.items()}
+
+
+def _first_and_last(record: dict[str, Any]) -> str:
+    """A forecast in a line: the whole of it is for a file, or for --json."""
+    series = f"{record['series']}, " if record.get("series") else ""
+    stamps = record.get("stamps")
+    when = f"{stamps[0]} to {stamps[-1]}: " if stamps else ""
+    told = (f"{column} {values[0]:.4g} ... {values[-1]:.4g}" for column, values in record["forecast"].items())
+    return f"{series}{when}{', '.join(told)}"
 
 
 def _flat(key: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -28,6 +28,12 @@ NAMES = {
     "row_wer": "WER by row",
     "rmse_log": "RMSE of logarithms",
     "r2_log": "R² of logarithms",
+    "mse_standardised": "MSE (standardised)",
+    "mae_standardised": "MAE (standardised)",
+    "mase": "MASE",
+    "smape": "sMAPE",
+    "crps": "CRPS",
+    "scaled_crps": "scaled CRPS",
 }
 
 

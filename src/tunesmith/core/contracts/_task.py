@@ -81,6 +81,14 @@ class Task(ABC):
     reads: ClassVar[str] = "pooled"
     phases: ClassVar[tuple[str, ...]] = ("main",)
 
+    def ahead(self) -> int:
+        """How many steps ahead it looks, where rows are time points; 0 where a row is an example by itself."""
+        return 0
+
+    def stride(self) -> int:
+        """How many steps lie between two windows that are scored."""
+        return 1
+
     def meet(self, backbone: Backbone) -> tuple[Task, Backbone]:
         """Both as they go together, before anything is read: a task that knows what the checkpoint brings (an alphabet), a backbone that
         reads rows as the task needs them (whole).
