@@ -18,7 +18,7 @@ def view(**columns: list[str | None]) -> View:
     """Time points of these columns, as the table holds them."""
     rows = [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
     made = view_of(rows, dict.fromkeys(columns, "series"), SPLITS, np.zeros(100))
-    return dataclasses.replace(made, answers="series", label=("load",))
+    return dataclasses.replace(made, columns=tuple(columns), answers="series", label=("load",))
 
 
 def noise(level: float = 0.0) -> list[str | None]:
