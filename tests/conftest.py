@@ -37,7 +37,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     import transformers
     from safetensors.torch import save_file
-    from tests import tiny_sounds
+    from tests import tiny_pairs, tiny_sounds
     from tests.backbones import dna_checkpoints
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
@@ -135,6 +135,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _table(root / "tabular")
     save_file(Attention({"text": 32, "image:image": 32}, 8).state_dict(), root / "attention.safetensors")
     tiny_sounds.writer(root / "whisper")
+    tiny_pairs.save_all(root)
     return root
 
 

@@ -79,6 +79,17 @@ TINY = {
             "joint": str(root / "attention.safetensors"),
         },
     ),
+    "siglip_texts": Tiny("text", {"text", "transformer", "tower"}, lambda root: {"source": str(root / "siglip")}),
+    "clip": Tiny(
+        "dual_encoder",
+        {"dual_encoder", "transformer", "linear", "layer_norm"},
+        lambda root: {"source": str(root / "clip"), "text": {"max_length": 40}},
+    ),
+    "two_encoders": Tiny(
+        "dual_encoder",
+        {"dual_encoder", "transformer", "convolution"},
+        lambda root: {"source": f"{root / 'timm_resnet'}+{root / 'bert'}", "text": {"max_length": 40}},
+    ),
 }
 
 WRITERS = {
@@ -90,6 +101,7 @@ WRITERS = {
 
 VARIANTS: dict[str, list[dict[str, Any]]] = {
     "classification": [{}, {"class_weights": "balanced", "label_smoothing": 0.1, "hidden": 8}],
+    "contrastive": [{"width": 8}, {"loss_name": "sigmoid", "width": 8}],
     "transcription": [{"longest": 8}],
     "regression": [{}, {"loss_name": "huber"}, {"scale": "log"}],
     "forecasting": [{"horizon": 3}, {"horizon": 3, "loss_name": "squared"}],

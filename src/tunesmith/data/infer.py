@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from tunesmith.core import registry
 from tunesmith.core.cells import is_missing, is_number, split_labels
 from tunesmith.core.errors import DataError, UnknownNameError, UsageError
-from tunesmith.core.kinds import ENDINGS, MODALITY, SHOWN, bytes_kind, modality_of
+from tunesmith.core.kinds import ENDINGS, MODALITY, PATHS, SHOWN, bytes_kind, modality_of
 from tunesmith.core.series import MOMENTS, steps_of
 from tunesmith.core.windows import Windows
 from tunesmith.data.columns import Column, chosen, described
@@ -171,7 +171,8 @@ def infer(table: Table, recipe: DataRecipe, task: str | None) -> Columns:
     if family is not None and family.needs and recipe.modality is None:
         recipe = dataclasses.replace(recipe, modality=family.needs[0])
     useless = _useless(table, sample, {name for name in table.columns if name not in {*(recipe.inputs or []), *label}})
-    kinds, modality = _inputs(sample, recipe, {*label, split, recipe.group, recipe.time}, useless, decisions)
+    group = recipe.group if recipe.group and kind_of(sample[recipe.group]) not in PATHS else None  # pictures that repeat are inputs too
+    kinds, modality = _inputs(sample, recipe, {*label, split, group, recipe.time}, useless, decisions)
     if said:
         why = f"column '{label[0]}' holds what is said in the sounds (a checkpoint of Whisper: --task transcription)"
         task = "ctc"

@@ -136,7 +136,7 @@ class Predictor:
     def _usable(self, inputs: Any, bad: BadRows, labels: Sequence[str] = ()) -> Iterator[tuple[Located, Row]]:
         columns = list(self.bundle.backbone.columns)
         paths = {spec.column: spec.kind for spec in self.bundle.backbone.input_spec() if spec.kind in PATHS}
-        parts, windows = _parts(inputs, columns, paths), self.bundle.backbone.over_time()
+        parts, windows = parts_of(inputs, columns, paths), self.bundle.backbone.over_time()
         rows = self._rows(parts, list(paths), bad, labels)
         if windows is not None and latest.of_time(parts, windows):
             rows = latest.rows(parts, windows, self.bundle.task, bad, bool(labels))
@@ -200,7 +200,14 @@ class Predictor:
         return metrics.compute()
 
 
-def _parts(inputs: Any, columns: Sequence[str], paths: Mapping[str, str]) -> list[Part]:
+def parts_of(inputs: Any, columns: Sequence[str], paths: Mapping[str, str]) -> list[Part]:
+    """What a person gave to be predicted, as readers.
+
+    Args:
+        inputs: as for `Predictor.predict`.
+        columns: input columns.
+        paths: those of them whose cells name files, with their kinds.
+    """
     if isinstance(inputs, str | Path):
         inputs = [inputs]
     if isinstance(inputs, list | tuple) and inputs and all(isinstance(item, str | Path) for item in inputs):

@@ -105,7 +105,7 @@ def _badness(prediction: Prediction, target: Any) -> float:
         return off(prediction["forecast"], target)
     if "label" in prediction:
         return 0.0 if prediction["label"] == target else float(prediction.get("probability", 1.0))
-    if "labels" not in prediction:
+    if "labels" not in prediction:  # vectors are neither right nor wrong by themselves
         return 0.0
     said, p = set(prediction["labels"]), prediction["probabilities"]
     return max((p[name] if name in said else 1 - p[name] for name in said ^ set(target)), default=0.0)

@@ -111,7 +111,7 @@ def prepared(recipe: Recipe, source: Any, run: Run) -> Ready:
     if columns.windows is not None:
         return _windowed(recipe, was, parts, columns.split, run)
     kept = pictures.kept(parts, was.table)
-    divided = prepare.divide(was, columns.split, recipe.data, parts.task, parts.backbone, recipe.seed, kept)
+    divided = prepare.divide(was, columns.split, parts.recipe.data, parts.task, parts.backbone, recipe.seed, kept)
     parts = dataclasses.replace(parts, task=divided.task, backbone=divided.backbone, decisions=[])
     parts = with_epochs(parts, len(divided.splits["train"]))
     console.decisions([*divided.decisions, *parts.decisions])

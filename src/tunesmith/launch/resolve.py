@@ -74,6 +74,19 @@ def resolve(recipe: Recipe, columns: Columns) -> Parts:
     found.append(Decision("adapter", adapter_name, why, "--adapter"))
     adapter: Adapter = registry.create("adapters", adapter_name, recipe.adapter.options)
     _fitting(adapter_name, adapter, traits, source)
+    if adapter.penalties() is not None and not task.divides:
+        raise AdapterError(
+            f"adapter '{adapter_name}' fits a head part by part, and task '{task.name}' holds the rows of a batch against each other; use "
+            "--adapter head, which trains it step by step"
+        )
+    if recipe.training.accumulate > 1 and not task.divides:
+        raise UsageError(
+            f"--accumulate computes a batch in pieces, and task '{task.name}' holds the rows of a batch against each other; give a smaller "
+            "--batch-size, or --gradient-checkpointing"
+        )
+    if backbone.repeated and not (recipe.data.group or recipe.data.time):
+        recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, group=backbone.repeated))
+        found.append(Decision("group", backbone.repeated, "rows of one picture stay on one side of the split", "--group"))
     if adapter.penalties() is not None and task.reads != "pooled":
         raise AdapterError(
             f"adapter '{adapter_name}' fits a head on pooled features in one go, and task '{task.name}' reads the {task.reads}; use "

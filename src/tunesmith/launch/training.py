@@ -270,6 +270,7 @@ def _setup(parts: Parts, model: Model, loader: Loader, accelerator: Any, fused: 
         weight=task.weight,
         batches=loader.batches,
         averages=averages,
+        divides=task.divides,
     )
 
 

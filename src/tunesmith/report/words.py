@@ -21,6 +21,7 @@ NAMES = {
     "auroc": "AUROC",
     "rmse": "RMSE",
     "mae": "MAE",
+    "mrr": "MRR",
     "r2": "R²",
     "wer": "WER",
     "cer": "CER",
