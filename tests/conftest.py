@@ -30,14 +30,14 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of tiny checkpoints: bert, gpt2, vit, resnet (transformers), timm_resnet (timm), sounds (our own), wav2vec2, whisper."""
+    """Folder of tiny checkpoints, of transformers (bert, gpt2, vit, resnet, wav2vec2, whisper, patchtst), timm (timm_resnet), ours."""
     import json
 
     import timm
     import torch
     import transformers
     from safetensors.torch import save_file
-    from tests import tiny_sounds
+    from tests import tiny_pairs, tiny_sounds
     from tests.backbones import dna_checkpoints
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
@@ -110,6 +110,16 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("vit", "resnet"):
         config = {"size": {"height": 32, "width": 32}, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
         (root / name / "preprocessor_config.json").write_text(json.dumps(config))
+    from tunesmith.core import registry
+
+    small = registry.create("backbones", "forecaster", {"context": 12, "hidden": 32, "depth": 3, "dropout": 0.0})
+    network = small.open()
+    small.save(network, network.state_dict(), root / "forecaster")
+    patches = {"context_length": 16, "patch_length": 4, "prediction_length": 6, "num_input_channels": 1, "d_model": 16}
+    patchtst = transformers.PatchTSTConfig(
+        **patches, patch_stride=4, num_attention_heads=2, num_hidden_layers=2, ffn_dim=32, loss="mse", norm_type="layernorm"
+    )
+    transformers.PatchTSTForPrediction(patchtst).save_pretrained(root / "patchtst")
     folder = root / "timm_resnet"
     folder.mkdir()
     save_file(timm.create_model("test_resnet", num_classes=0, zero_init_last=False).state_dict(), folder / "model.safetensors")
@@ -125,6 +135,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _table(root / "tabular")
     save_file(Attention({"text": 32, "image:image": 32}, 8).state_dict(), root / "attention.safetensors")
     tiny_sounds.writer(root / "whisper")
+    tiny_pairs.save_all(root)
     return root
 
 

@@ -39,9 +39,10 @@ def wav2vec2(folder: Path, norm: str = "group") -> None:
     transformers.Wav2Vec2FeatureExtractor(return_attention_mask=norm == "layer").save_pretrained(folder)
 
 
-def hubert(folder: Path) -> None:
-    """HuBERT."""
-    transformers.HubertModel(transformers.HubertConfig(**WAVES)).save_pretrained(folder)
+def kin(folder: Path, name: str) -> None:
+    """A network of Wav2Vec2's kind: Hubert, WavLM, UniSpeech, UniSpeechSat."""
+    config = getattr(transformers, f"{name}Config")(**WAVES)
+    getattr(transformers, f"{name}Model")(config).save_pretrained(folder)
 
 
 def spectrogram(folder: Path) -> None:

@@ -19,7 +19,7 @@ from tunesmith import recipe as recipes
 from tunesmith.core import registry
 from tunesmith.core.errors import TunesmithError, UsageError, missing
 
-LISTS = ("inputs", "kinds", "label", "trackers", "levers", "compare", "slices", "values", "fairness")
+LISTS = ("inputs", "kinds", "label", "trackers", "levers", "compare", "slices", "values", "known", "fairness")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -86,6 +86,22 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument(
         "--runtime", choices=("auto", "torch", "numpy"), default="auto", help="auto is numpy for a few texts where it can be, else torch"
     )
+
+    zero_shot = _verb(verbs, "zeroshot", _zero_shot, "classify pictures by the names of classes alone, without training")
+    zero_shot.add_argument("model", help="bundle of a contrastive run, or a folder or hub id of a CLIP or SigLIP")
+    zero_shot.add_argument("input", nargs="+", help="pictures, folders of pictures, or tables")
+    zero_shot.add_argument("--classes", metavar="NAMES", required=True, help="names of the classes, separated by commas")
+    zero_shot.add_argument(
+        "--prompts", metavar="TEXT", action="append", default=[], help="sentence about a class, with {} for its name; several are averaged"
+    )
+    zero_shot.add_argument("--out", metavar="FILE", help="write predictions here (.parquet, .csv or .jsonl)")
+
+    search = _verb(verbs, "search", _search, "find the pictures that fit a text, the texts that fit a picture, or pictures like a picture")
+    search.add_argument("model", help="bundle of a contrastive run, or a folder or hub id of a CLIP or SigLIP")
+    search.add_argument("collection", help="what is searched: a folder of pictures, or a table with a column of pictures or texts")
+    search.add_argument("query", nargs="+", help="texts, or files of pictures")
+    search.add_argument("--top", metavar="K", type=int, default=5, help="how many are found for each query (5)")
+    search.add_argument("--out", metavar="FILE", help="write what was found here (.parquet, .csv or .jsonl)")
 
     evaluate = _verb(verbs, "evaluate", _evaluate, "score a bundle on labelled data")
     evaluate.add_argument("bundle", help="folder of the bundle")
@@ -235,6 +251,19 @@ def _predict(options: argparse.Namespace) -> int:
     if not options.input and not options.text:
         raise UsageError("nothing to predict: give tables, pictures or sounds, or --text TEXT")
     return verbs.predict(options.bundle, options.input, options.text, options.out, options.json, options.runtime, options.reasons)
+
+
+def _zero_shot(options: argparse.Namespace) -> int:
+    from tunesmith.launch import searching
+
+    classes = [name.strip() for name in options.classes.split(",") if name.strip()]
+    return searching.zero_shot(options.model, options.input, classes, options.prompts, options.out, options.json)
+
+
+def _search(options: argparse.Namespace) -> int:
+    from tunesmith.launch import searching
+
+    return searching.search(options.model, options.collection, options.query, options.top, options.out, options.json)
 
 
 def _keep_numpy_on_one_thread() -> None:

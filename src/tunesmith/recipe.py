@@ -54,6 +54,12 @@ class DataRecipe:
     stride: int = option(1, "steps from one window to the next")
     direction: str | None = option(None, "column of prices: the label of a window is whether they are up or down --horizon steps later")
     horizon: int = option(1, "steps from the end of a window to the price it is compared with")
+    known: list[str] | None = option(
+        None, "column(s) whose numbers are known in advance for the time that is forecast (a calendar, a price)"
+    )
+    stamps: Literal["even", "order"] = option(
+        "even", "time points lie on even steps, gaps count as missing; or one after the other in order"
+    )
     encoding: str = option("utf-8", "text encoding of CSV, TSV and JSONL files")
     delimiter: str | None = option(None, "column separator of CSV files")
     max_bad_rows: float = option(0.05, "unusable rows that are tolerated: a share below 1, or a number of rows")

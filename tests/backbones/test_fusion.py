@@ -164,6 +164,14 @@ def test_what_parts_learn_of_training_rows_is_kept(checkpoints: Path) -> None:
     assert fitted.traits() >= {"fusion", "fresh"}
 
 
+def test_a_typical_row_has_the_cells_of_the_table_and_nothing_else(checkpoints: Path) -> None:
+    found = fusion(checkpoints, KINDS).typical()
+    assert found is not None
+    assert (found["text"], found["photo"]) == (None, None)
+    assert found["job"].startswith("job ")
+    assert fusion(checkpoints).typical() is None
+
+
 def test_blocks_hold_every_parameter_once_and_align_at_the_output(checkpoints: Path) -> None:
     backbone = fusion(checkpoints)
     network = backbone.open()

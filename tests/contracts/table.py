@@ -6,6 +6,7 @@ new modality needs a line in TINY.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,17 +48,22 @@ def _tabular(root: Path) -> dict[str, Any]:
 
 TOKENS = ("pooled", "tokens")
 TINY = {
-    "bert": Tiny("text", {"text", "transformer"}, lambda root: _text(root, "bert"), TOKENS),
-    "gpt2": Tiny("text", {"text", "transformer", "decoder", "transposed"}, lambda root: _text(root, "gpt2"), TOKENS),
-    "vit": Tiny("image", {"image", "transformer", "linear", "layer_norm"}, lambda root: _image(root, "vit"), TOKENS),
+    "bert": Tiny("text", {"text", "transformer"}, lambda root: _text(root, "bert")),
+    "gpt2": Tiny("text", {"text", "transformer", "decoder", "transposed"}, lambda root: _text(root, "gpt2")),
+    "vit": Tiny("image", {"image", "transformer", "linear", "layer_norm"}, lambda root: _image(root, "vit")),
     "resnet": Tiny("image", {"image", "convolution"}, lambda root: _image(root, "resnet")),
     "timm_resnet": Tiny("image", {"image", "convolution"}, lambda root: _image(root, "timm_resnet")),
     "dna": Tiny("dna", {"dna", "convolution", "linear", "layer_norm"}, lambda root: {"source": str(root / "dna")}),
-    "sounds": Tiny("audio", {"audio", "convolution", "linear", "layer_norm"}, lambda root: _image(root, "sounds")),
-    "wav2vec2": Tiny("audio", {"audio", "transformer", "linear", "layer_norm"}, lambda root: _image(root, "wav2vec2")),
+    "sounds": Tiny("audio", {"audio", "convolution", "linear", "layer_norm"}, lambda root: _image(root, "sounds"), TOKENS),
+    "wav2vec2": Tiny("audio", {"audio", "transformer", "linear", "layer_norm"}, lambda root: _image(root, "wav2vec2"), TOKENS),
     "series": Tiny("series", {"series", "convolution"}, lambda root: {"source": str(series_checkpoints.small(root)), "channels": 2}),
     "patchtst": Tiny("series", {"series", "transformer"}, lambda root: {"source": str(series_checkpoints.patchtst(root)), "channels": 2}),
-    "tabular": Tiny("tabular", {"tabular", "transformer"}, lambda root: _tabular(root)),
+    "tabular": Tiny("tabular", {"tabular", "transformer"}, lambda root: _tabular(root), TOKENS),
+    "forecaster": Tiny(
+        "forecaster",
+        {"forecaster", "convolution", "linear", "layer_norm"},
+        lambda root: {"source": str(root / "forecaster"), "context": 12, "hidden": 32, "depth": 3, "dropout": 0.0},
+    ),
     "fusion": Tiny(
         "fusion",
         {"fusion", "transformer", "linear", "layer_norm"},
@@ -73,6 +79,17 @@ TINY = {
             "joint": str(root / "attention.safetensors"),
         },
     ),
+    "siglip_texts": Tiny("text", {"text", "transformer", "tower"}, lambda root: {"source": str(root / "siglip")}),
+    "clip": Tiny(
+        "dual_encoder",
+        {"dual_encoder", "transformer", "linear", "layer_norm"},
+        lambda root: {"source": str(root / "clip"), "text": {"max_length": 40}},
+    ),
+    "two_encoders": Tiny(
+        "dual_encoder",
+        {"dual_encoder", "transformer", "convolution"},
+        lambda root: {"source": f"{root / 'timm_resnet'}+{root / 'bert'}", "text": {"max_length": 40}},
+    ),
 }
 
 WRITERS = {
@@ -84,8 +101,10 @@ WRITERS = {
 
 VARIANTS: dict[str, list[dict[str, Any]]] = {
     "classification": [{}, {"class_weights": "balanced", "label_smoothing": 0.1, "hidden": 8}],
-    "regression": [{}, {"loss_name": "huber"}, {"scale": "log"}],
+    "contrastive": [{"width": 8}, {"loss_name": "sigmoid", "width": 8}],
     "transcription": [{"longest": 8}],
+    "regression": [{}, {"loss_name": "huber"}, {"scale": "log"}],
+    "forecasting": [{"horizon": 3}, {"horizon": 3, "loss_name": "squared"}],
 }
 """Settings of a task that change its loss; one plain variant where nothing is said."""
 
@@ -96,15 +115,15 @@ def tasks() -> list[tuple[str, dict[str, Any]]]:
 
 
 def pairs(suiting: bool) -> list[tuple[str, str, dict[str, Any]]]:
-    """(tiny backbone, task, its options) where the backbone gives what the task reads, or where it does not."""
+    """(tiny backbone, task, its options) where the backbone gives what the task needs and reads, or where it does not."""
     every = {**TINY, **WRITERS}
-    found = [(tiny, name, options) for tiny in every for name, options in tasks() if (_reads(name) in every[tiny].gives) == suiting]
-    return [pair for pair in found if pair[0] in TINY or _reads(pair[1]) == "decoder"]
-
-
-def _reads(task: str) -> str:
-    reads: str = registry.find("tasks", task).load().reads
-    return reads
+    found = []
+    for tiny, (name, options) in itertools.product(every, tasks()):
+        family: type[Task] = registry.find("tasks", name).load()
+        suits = family.reads in every[tiny].gives and set(family.needs) <= every[tiny].traits
+        if suits == suiting and (tiny in TINY or family.reads == "decoder"):
+            found.append((tiny, name, options))
+    return found
 
 
 def adapters(fitting: bool) -> list[tuple[str, str]]:

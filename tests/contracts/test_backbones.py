@@ -116,7 +116,7 @@ def test_a_size_is_what_a_row_is_padded_to(made: Backbone) -> None:
     for size, row in zip(sizes, rows, strict=True):
         batch = made.collate([made.encode(row)])
         padded = [value for name, value in named_tensors(batch) if name.endswith("attention_mask")]
-        pictures = sum(name.endswith("pixels") for name, _ in named_tensors(batch))
+        pictures = sum(name.endswith(("pixels", "past")) for name, _ in named_tensors(batch))
         cells = [value.shape[1] for name, value in named_tensors(batch) if name.endswith(("numbers", "codes"))]
         assert size == sum(mask.shape[1] for mask in padded) + pictures + (sum(cells) + 1 if cells else 0)  # [CLS] and a token a cell
 

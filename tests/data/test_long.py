@@ -114,6 +114,7 @@ def test_what_the_recipe_lacks_is_filled_or_asked_for(tmp_path: Path) -> None:
     assert (recipe.purge, recipe.embargo, recipe.label, recipe.inputs) == ("until", "3", ["direction"], ["series"])
     assert {item.flag for item in told} == {"--purge", "--embargo"}
     assert long.filled(DataRecipe(series_id="Name", window=4), "")[0].group == "Name"
+    assert long.filled(DataRecipe(time="date", window=60, stride=20), "")[0].embargo == "3"
     assert long.filled(DataRecipe(series_id="Name", time="date"), "series")[0] == DataRecipe(series_id="Name", time="date")
     with pytest.raises(UsageError, match="--time"):
         long.filled(DataRecipe(direction="close"), "")

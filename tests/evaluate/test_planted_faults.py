@@ -51,9 +51,8 @@ class Finished:
     head_before: dict[str, torch.Tensor]
 
     def checks(self, **changes: Any) -> list[Check]:
-        parts = self.ready.parts
-        given = {"tested": self.tested, "task": parts.task, "run": self.run, **changes}
-        return proving.checks_here(parts=parts, trained=self.trained, was=self.ready.was, divided=self.ready.divided, **given)
+        given = {"tested": self.tested, "task": self.ready.parts.task, "run": self.run, **changes}
+        return proving.checks_here(ready=self.ready, trained=self.trained, **given)
 
     def failed(self, **changes: Any) -> set[str]:
         return {check.name for check in self.checks(**changes) if check.status == "failed"}
@@ -83,7 +82,7 @@ def finished(
     planned = training.settled(run, parts, model, table, divided, None)
     trained = training.train(run, parts, model, table, divided, planned, None)
     metrics = parts.task.metrics()
-    predicted = outcome.predict_split(run, trained.model, parts.task, ready.was, table, divided, metrics)
+    predicted = outcome.predict_split(run, ready, trained.model, parts.task, metrics)
     tested = Scored(metrics.compute(), metrics.tables(), outcome.constant(parts.task, divided), predicted.first, metrics.compute())
     about = outcome.about(parts)
     bundles.save(run.bundle, model=trained.model, task=parts.task, adapter=parts.adapter, about=about, card="", samples=[])

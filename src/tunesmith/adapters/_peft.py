@@ -45,7 +45,7 @@ class PeftAdapter(Adapter):
         peft = require("peft", f"the adapter '{self.name}'")
         with _explained(self.name):
             config = self.config(peft, model)
-            if "text" in model.backbone.traits():
+            if "text" in (traits := model.backbone.traits()) and "tower" not in traits:  # which PEFT would give arguments it does not take
                 config.task_type = peft.TaskType.FEATURE_EXTRACTION
             model.__dict__["_own_names"] = list(model.network.state_dict())
             model.network = peft.get_peft_model(model.network, config)

@@ -23,7 +23,7 @@ class Prompt(PeftAdapter):
     tokens: int = field(default=16, metadata={"help": "number of learned tokens"})
 
     def fits(self, traits: set[str]) -> str | None:
-        return needs(traits, "text")
+        return _of_texts(traits)
 
     def defaults(self, traits: set[str]) -> Defaults:
         return Defaults(lr=3e-2)
@@ -43,13 +43,19 @@ class Prefix(PeftAdapter):
     tokens: int = field(default=16, metadata={"help": "number of learned positions"})
 
     def fits(self, traits: set[str]) -> str | None:
-        return needs(traits, "text")
+        return _of_texts(traits)
 
     def defaults(self, traits: set[str]) -> Defaults:
         return Defaults(lr=1e-2)
 
     def config(self, peft: Any, model: Model) -> Any:
         return peft.PrefixTuningConfig(**_shape(peft, model, self.tokens))
+
+
+def _of_texts(traits: set[str]) -> str | None:
+    if "tower" in traits:
+        return "puts tokens of its own before the text, and the text tower of a CLIP or SigLIP finds its vector by the text's own tokens"
+    return needs(traits, "text")
 
 
 def _shape(peft: Any, model: Model, tokens: int) -> dict[str, Any]:

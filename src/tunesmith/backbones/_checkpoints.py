@@ -151,7 +151,15 @@ def fill(network: nn.Module, weights: Mapping[str, torch.Tensor], source: str) -
     return Loaded(source, len(matched), missing, unexpected)
 
 
-def hub_network(folder: Path, family: Any, source: str, unused: tuple[str, ...] = ("pooler.",)) -> tuple[Any, Loaded]:
+def hub_network(
+    folder: Path,
+    family: Any,
+    source: str,
+    unused: tuple[str, ...] = ("pooler.",),
+    *,
+    config: Any = None,
+    others: tuple[str, ...] = (),
+) -> tuple[Any, Loaded]:
     """A network of transformers with the weights of its folder.
 
     Args:
@@ -159,6 +167,8 @@ def hub_network(folder: Path, family: Any, source: str, unused: tuple[str, ...] 
         family: the library's class that picks the architecture (`AutoModel`).
         source: what the user called it.
         unused: beginnings of names that may be missing, as nothing reads them.
+        config: the architecture; None for the folder's own.
+        others: beginnings of names among the weights that belong to another network.
 
     Raises:
         BackboneError: no weights in safetensors, another architecture, or too many tensors missing.
@@ -169,7 +179,7 @@ def hub_network(folder: Path, family: Any, source: str, unused: tuple[str, ...] 
     with quiet():
         try:
             network, told = family.from_pretrained(
-                str(folder), dtype=torch.float32, output_loading_info=True, use_safetensors=True, trust_remote_code=False
+                str(folder), config=config, dtype=torch.float32, output_loading_info=True, use_safetensors=True, trust_remote_code=False
             )
         except (OSError, SafetensorError) as error:
             raise BackboneError(f"{folder} holds no weights in safetensors that can be read: {str(error)[:300]}") from error
@@ -177,17 +187,19 @@ def hub_network(folder: Path, family: Any, source: str, unused: tuple[str, ...] 
             raise BackboneError(f"{folder} describes no network that transformers knows: {str(error)[:300]}") from error
         except RuntimeError as error:  # shapes that differ
             raise BackboneError(f"{folder}: its weights do not fit its own config.json: {str(error)[:300]}") from error
-    return network, _judged(network, told, source, unused)
+    return network, _judged(network, told, source, unused, others)
 
 
-def hub_filled(config: Any, family: Any, path: str, unused: tuple[str, ...] = ("pooler.",)) -> tuple[Any, Loaded]:
+def hub_filled(
+    config: Any, family: Any, path: str, unused: tuple[str, ...] = ("pooler.",), others: tuple[str, ...] = ()
+) -> tuple[Any, Loaded]:
     """A network of transformers with the weights of a single file, under any of the names its library has had for them.
 
     Args:
         config: the architecture.
         family: as for `hub_network`.
         path: file of weights.
-        unused: as for `hub_network`.
+        unused, others: as for `hub_network`.
 
     Raises:
         BackboneError: no such file, or it belongs to another architecture.
@@ -196,15 +208,17 @@ def hub_filled(config: Any, family: Any, path: str, unused: tuple[str, ...] = ("
 
     weights = read_weights(Path(path).expanduser())
     with quiet():
-        with torch.device("meta"):
-            cls = type(family.from_config(config))
+        cls = family
+        if hasattr(family, "from_config"):
+            with torch.device("meta"):
+                cls = type(family.from_config(config))
         network, told = cls.from_pretrained(
             None, config=config, state_dict=weights, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True
         )
-    return network, _judged(network, told, path, unused)
+    return network, _judged(network, told, path, unused, others)
 
 
-def _judged(network: Any, told: Mapping[str, Any], source: str, unused: tuple[str, ...]) -> Loaded:
+def _judged(network: Any, told: Mapping[str, Any], source: str, unused: tuple[str, ...], others: tuple[str, ...]) -> Loaded:
     """Counts of what transformers tells about loading.
 
     Raises:
@@ -219,7 +233,7 @@ def _judged(network: Any, told: Mapping[str, Any], source: str, unused: tuple[st
             f"{source} fits this architecture too little: {len(wrong)} of {count} tensors are missing from it or of another shape "
             f"({', '.join(wrong[:3])}); it is incomplete or of another architecture"
         )
-    return Loaded(source, count - len(absent), wrong, sorted(told["unexpected_keys"]))
+    return Loaded(source, count - len(absent), wrong, sorted(name for name in told["unexpected_keys"] if not name.startswith(others)))
 
 
 def save_hub(network: Any, weights: Mapping[str, torch.Tensor], folder: Path) -> None:

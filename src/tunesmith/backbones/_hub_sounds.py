@@ -106,9 +106,7 @@ class Waves(_Hub):
         return int(count)
 
     def frames(self, samples: int) -> int:
-        for kernel, stride in zip(self.config.conv_kernel, self.config.conv_stride, strict=True):
-            samples = (samples - kernel) // stride + 1
-        return samples
+        return int(self._frames(torch.tensor(samples)))
 
     def prepared(self, wave: Floats, masks: Masks | None) -> Floats:
         if self.told.get("do_normalize", True):  # as Wav2Vec2FeatureExtractor does
@@ -133,7 +131,18 @@ class Waves(_Hub):
         real = torch.arange(values.shape[1], device=values.device) < samples[:, None]
         if getattr(self.config, "feat_extract_norm", "layer") == "group":
             values = values.masked_fill(~real, math.nan)  # what FirstLayer knows padding by
-        return None, network(values, attention_mask=real.long()).last_hidden_state
+        model: Any = network
+        extracted = model.feature_extractor(values).transpose(1, 2)  # (stretches, units, channels)
+        projected = model.feature_projection(extracted)
+        hidden = projected[0] if isinstance(projected, tuple) else projected
+        # the library tells the frames from the extractor's output, which is not run where the first blocks are frozen and remembered
+        mask = torch.arange(hidden.shape[1], device=hidden.device) < self._frames(samples)[:, None]
+        return None, model.encoder(hidden, attention_mask=mask).last_hidden_state
+
+    def _frames(self, samples: torch.Tensor) -> torch.Tensor:
+        for kernel, stride in zip(self.config.conv_kernel, self.config.conv_stride, strict=True):
+            samples = (samples - kernel) // stride + 1
+        return samples
 
     def brought(self) -> Brought | None:
         vocabulary, weights = self.folder / "vocab.json", self.folder / "model.safetensors"

@@ -131,11 +131,12 @@ def pooling_told(folder: Path) -> Mode | None:
     return _pooling_of(json.loads(own.read_text(encoding="utf-8")), own) if own.is_file() else None
 
 
-def save_reading(folder: Path, pooling: Mode, width: int, length: int) -> None:
-    """Write how tokens become a vector and how many are read, as sentence-transformers does."""
-    (folder / POOLING).parent.mkdir(exist_ok=True)
-    flags = {f"pooling_mode_{name}": mode == pooling for name, mode in SENTENCE_MODES.items()}
-    (folder / POOLING).write_text(json.dumps({"word_embedding_dimension": width, **flags}, indent=2), encoding="utf-8")
+def save_reading(folder: Path, pooling: Mode | None, width: int, length: int) -> None:
+    """Write how tokens become a vector (None where the network does that) and how many are read, as sentence-transformers does."""
+    if pooling is not None:
+        (folder / POOLING).parent.mkdir(exist_ok=True)
+        flags = {f"pooling_mode_{name}": mode == pooling for name, mode in SENTENCE_MODES.items()}
+        (folder / POOLING).write_text(json.dumps({"word_embedding_dimension": width, **flags}, indent=2), encoding="utf-8")
     (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": length}), encoding="utf-8")
 
 

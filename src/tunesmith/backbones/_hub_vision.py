@@ -1,4 +1,4 @@
-"""Vision networks of transformers, from folders in hub format."""
+"""Vision networks of transformers, from folders in hub format; of a CLIP or SigLIP the tower of pictures, with its projection."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
-from tunesmith.backbones import _checkpoints
+from tunesmith.backbones import _checkpoints, _towers
 from tunesmith.backbones._library import Library, Preprocessing
 from tunesmith.core.contracts import Features
 from tunesmith.core.errors import BackboneError, require
@@ -35,26 +35,32 @@ class Transformers(Library):
         except (ValueError, OSError) as error:
             raise BackboneError(f"{self.folder}/config.json describes no network that transformers knows: {str(error)[:200]}") from error
 
+    def _parts(self) -> tuple[Any, Any, tuple[str, ...]]:
+        """Architecture, class of transformers, and beginnings of names in the folder's weights that are another network's."""
+        config = self._config()
+        tower = _towers.tower(config, "vision")
+        if tower is not None:
+            return tower.config, tower.family, tower.others
+        return config, require("transformers", "vision backbones in hub format").AutoModel, ()
+
     def build(self) -> nn.Module:
-        transformers = require("transformers", "vision backbones in hub format")
-        return _trimmed(transformers.AutoModel.from_config(self._config()))
+        config, family, _ = self._parts()
+        return _trimmed(family.from_config(config) if hasattr(family, "from_config") else family(config))
 
     def pretrained(self) -> tuple[nn.Module, _checkpoints.Loaded]:
-        transformers = require("transformers", "vision backbones in hub format")
-        self._config()
-        network, loaded = _checkpoints.hub_network(self.folder, transformers.AutoModel, str(self.folder), UNUSED)
+        config, family, others = self._parts()
+        network, loaded = _checkpoints.hub_network(self.folder, family, str(self.folder), UNUSED, config=config, others=others)
         return _trimmed(network), loaded
 
     def filled(self, path: str) -> tuple[nn.Module, _checkpoints.Loaded]:
-        transformers = require("transformers", "vision backbones in hub format")
-        network, loaded = _checkpoints.hub_filled(self._config(), transformers.AutoModel, path, UNUSED)
+        config, family, others = self._parts()
+        network, loaded = _checkpoints.hub_filled(config, family, path, UNUSED, others)
         return _trimmed(network), loaded
 
     def preprocessing(self) -> Preprocessing:
-        path = self.folder / "preprocessor_config.json"
-        told = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        told = _told(self.folder)
         default = Preprocessing(224)
-        resized = _side(told.get("size") or getattr(self._config(), "image_size", None)) or default.size
+        resized = _side(told.get("size") or getattr(self._parts()[0], "image_size", None)) or default.size
         size = _side(told.get("crop_size")) if told.get("do_center_crop", "crop_size" in told) else None
         crop = told.get("crop_pct") or (size / resized if size else 1.0)
         mean, std = told.get("image_mean") or default.mean, told.get("image_std") or default.std
@@ -65,6 +71,7 @@ class Transformers(Library):
     def features(self, network: nn.Module, pixels: torch.Tensor, pooling: str | None) -> Features:
         out = network(pixel_values=pixels)
         hidden, summary = out.last_hidden_state, getattr(out, "pooler_output", None)
+        summary = getattr(out, "image_embeds", summary)  # of a CLIP: what stands beside the vectors of texts
         if hidden.ndim == 4:  # (batch, channels, height, width): a convolutional network
             if pooling == "cls":
                 raise BackboneError(f"{self.folder} has no class token; use backbone.pooling mean, or leave it out")
@@ -80,13 +87,22 @@ class Transformers(Library):
 
     def save(self, network: nn.Module, weights: Mapping[str, torch.Tensor], folder: Path) -> None:
         _checkpoints.save_hub(network, weights, folder)
-        own = self.folder / "preprocessor_config.json"
-        if own.is_file():
-            (folder / own.name).write_bytes(own.read_bytes())
+        if told := _told(self.folder):
+            (folder / "preprocessor_config.json").write_text(json.dumps(told, indent=2), encoding="utf-8")
 
     def config(self) -> dict[str, Any]:
-        values: dict[str, Any] = self._config().to_dict()
+        values: dict[str, Any] = self._parts()[0].to_dict()
         return values
+
+
+def _told(folder: Path) -> dict[str, Any]:
+    """What a folder says of its pictures; newer ones say it within the file of all that reads inputs."""
+    for name in ("preprocessor_config.json", "processor_config.json"):
+        path = folder / name
+        if path.is_file():
+            told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return dict(told.get("image_processor") or told)
+    return {}
 
 
 def _side(told: Any) -> int | None:
@@ -100,7 +116,7 @@ def _side(told: Any) -> int | None:
 
 def _prefix(network: Any) -> int:
     """Tokens before the patches: class token, distillation token, registers."""
-    special: int = sum(name.endswith(("cls_token", "distillation_token")) for name, _ in network.named_parameters())
+    special: int = sum(name.endswith(("cls_token", "class_embedding", "distillation_token")) for name, _ in network.named_parameters())
     return special + int(getattr(network.config, "num_register_tokens", 0) or 0)
 
 

@@ -218,6 +218,12 @@ class Fusion(Backbone):
     def unseen(self, row: Row) -> list[str]:
         return [remark for key in self._there(row) for remark in self.members[key].backbone.unseen(row)]
 
+    def typical(self) -> Row | None:
+        found: dict[str, Any] = {}
+        for member in self.members.values():
+            found.update(member.backbone.typical() or {})
+        return {column: found.get(column) for column in self.columns} if found else None  # what has no typical cell is missing
+
     def _has(self, part: Backbone, row: Row) -> bool:
         """Whether a row holds something in a column of a part."""
         return any(not is_empty(row.get(column), self.kinds[column]) for column in part.columns)

@@ -5,7 +5,8 @@
 Choices: token ids are padded to the longest text of the batch, never to a fixed length. Two input columns become the two segments the
 tokenizer knows, more are joined by line breaks. The vector is pooled as the checkpoint says (a sentence-transformers folder's own
 configuration), else by the first token where the tokenizer adds one for that purpose, by the last token for decoders, else by the
-mean. A pooler layer that nothing reads is left out, so that every trainable weight takes part.
+mean. A pooler layer that nothing reads is left out, so that every trainable weight takes part. Of a CLIP or SigLIP the tower of texts is
+read: its vector is the one that stands beside the vectors of pictures, however it is pooled.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
-from tunesmith.backbones import _checkpoints, _hub_tokens
+from tunesmith.backbones import _checkpoints, _hub_tokens, _towers
 from tunesmith.backbones._hub_tokens import Mode, pooled
 from tunesmith.core.contracts import Backbone, Batch, Encoded, Features, InputSpec, Row
 from tunesmith.core.errors import BackboneError, RowError
@@ -66,6 +67,13 @@ class Text(Backbone):
         return _hub_tokens.config_of(self.folder)
 
     @functools.cached_property
+    def tower(self) -> _towers.Tower | None:
+        """The tower of texts of a CLIP or SigLIP; None for other checkpoints."""
+        if str(self.config.get("model_type")).split("_")[0] not in _towers.FAMILIES:
+            return None  # without loading a library
+        return _towers.tower(self.architecture, "text")
+
+    @functools.cached_property
     def architecture(self) -> Any:
         """config.json as transformers reads it, with all defaults filled in."""
         return _hub_tokens.architecture_of(self.folder)
@@ -78,7 +86,8 @@ class Text(Backbone):
     @functools.cached_property
     def length(self) -> int:
         """Tokens of a text that are read."""
-        return self.max_length or _hub_tokens.length_of(self.folder, self.config, MOST)
+        config = self.config if self.tower is None else self.tower.config.to_dict()
+        return self.max_length or _hub_tokens.length_of(self.folder, config, MOST)
 
     @functools.cached_property
     def pooled_by(self) -> Mode:
@@ -92,6 +101,8 @@ class Text(Backbone):
         return "cls" if self.tokenizer.cls_token else "mean"
 
     def traits(self) -> set[str]:
+        if self.tower is not None:
+            return {"text", "transformer", "tower"}
         kind = self.config.get("model_type")
         decoder = self.config.get("is_decoder") or any("CausalLM" in a or "LMHead" in a for a in self.config.get("architectures") or [])
         decoder = (decoder or kind in DECODERS) and kind not in ("bert", "roberta")
@@ -99,10 +110,27 @@ class Text(Backbone):
         return {"text", "transformer"} | ({"decoder"} if decoder else set()) | ({"transposed"} if transposed else set())
 
     def open(self) -> nn.Module:
+        if self.tower is not None:
+            return self._opened_tower(self.tower)
         network, loaded = _hub_tokens.opened(self.folder, self.architecture, self.source, self.weights, self.scratch)
         positions = _hub_tokens.positions(network)
         if positions is not None and self.length > positions:
             raise BackboneError(f"backbone.max_length is {self.length}, but {self.source} has positions for {positions} tokens; lower it")
+        self.__dict__["_loaded"] = loaded
+        module: nn.Module = network
+        return module
+
+    def _opened_tower(self, tower: _towers.Tower) -> nn.Module:
+        if self.length > tower.config.max_position_embeddings:
+            most = tower.config.max_position_embeddings
+            raise BackboneError(f"backbone.max_length is {self.length}, but {self.source} has positions for {most} tokens; lower it")
+        loaded = _checkpoints.Loaded("random weights", 0, [], [])
+        if self.weights:
+            network, loaded = _checkpoints.hub_filled(tower.config, tower.family, self.weights, (), tower.others)
+        elif self.scratch:
+            network = tower.family(tower.config)
+        else:
+            network, loaded = _checkpoints.hub_network(self.folder, tower.family, self.source, (), config=tower.config, others=tower.others)
         self.__dict__["_loaded"] = loaded
         module: nn.Module = network
         return module
@@ -136,8 +164,17 @@ class Text(Backbone):
         texts = [item["text"] for item in items]
         # networks without segments would read their numbers as tokens (GPT-2) or refuse them
         segments = int(getattr(self.architecture, "type_vocab_size", 0) or 0) > 1
-        encoded = self._tokenized(texts, padding=True, return_tensors="pt", return_token_type_ids=segments)
+        encoded = self._tokenized(
+            texts, padding=self._padding, return_tensors="pt", return_token_type_ids=segments, return_attention_mask=True
+        )
+        if self._padding == "max_length":
+            encoded["attention_mask"].fill_(1)
         return {key: encoded[key] for key in ("input_ids", "attention_mask", "token_type_ids") if key in encoded}
+
+    @property
+    def _padding(self) -> bool | str:
+        """How texts are padded: to the longest one, or as a SigLIP was trained, which also reads its padding."""
+        return "max_length" if self.tower is not None and self.tower.padded else True
 
     def _tokenized(self, texts: Sequence[list[str]], **options: Any) -> Any:
         """What the tokenizer makes of encoded rows, each cut to the length that is read."""
@@ -150,8 +187,11 @@ class Text(Backbone):
     def features(self, network: nn.Module, batch: Batch) -> Features:
         import torch
 
-        tokens: torch.Tensor = network(**batch).last_hidden_state  # (batch, length, width)
+        out = network(**batch)
+        tokens: torch.Tensor = out.last_hidden_state  # (batch, length, width)
         mask = batch["attention_mask"]
+        if self.tower is not None:
+            return Features(pooled=out.pooler_output if self.tower.padded else out.text_embeds, tokens=tokens, mask=mask)
         if tokens.shape[1] > mask.shape[1]:  # prompt tuning puts its own tokens in front
             mask = torch.cat([mask.new_ones(len(mask), tokens.shape[1] - mask.shape[1]), mask], dim=1)
         return Features(pooled=pooled(tokens, mask, self.pooled_by, batch["attention_mask"].shape[1]), tokens=tokens, mask=mask)
@@ -183,7 +223,7 @@ class Text(Backbone):
 
     def width(self, network: nn.Module) -> int:
         config: Any = network.config
-        return int(config.hidden_size)
+        return (_towers.width(network) if self.tower is not None else None) or int(config.hidden_size)
 
     def input_spec(self) -> list[InputSpec]:
         return [InputSpec(column, "text", f"text, up to about {self.length} tokens") for column in self.columns]
@@ -193,7 +233,8 @@ class Text(Backbone):
 
         if not rows:
             return np.zeros(0, np.int64)
-        ids = self._tokenized([self.encode(row)["text"] for row in rows], return_attention_mask=False)["input_ids"]
+        padding = self._padding if self._padding == "max_length" else False
+        ids = self._tokenized([self.encode(row)["text"] for row in rows], padding=padding, return_attention_mask=False)["input_ids"]
         return np.fromiter(map(len, ids), np.int64, len(ids))
 
     def apart(self, state: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
@@ -208,7 +249,9 @@ class Text(Backbone):
     def save(self, network: nn.Module, weights: Mapping[str, torch.Tensor], folder: Path) -> None:
         _checkpoints.save_hub(network, weights, folder)
         self.tokenizer.save_pretrained(str(folder))
-        _hub_tokens.save_reading(folder, self.pooled_by, self.width(network), self.length)
+        # a tower pools by itself, so that no file of sentence-transformers says how
+        pooling = None if self.tower is not None else self.pooled_by
+        _hub_tokens.save_reading(folder, pooling, self.width(network), self.length)
 
     def moved(self, folder: Path) -> Text:
         return dataclasses.replace(self, source=str(folder), pooling=self.pooled_by, max_length=self.length, weights=None, scratch=False)

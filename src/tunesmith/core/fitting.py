@@ -29,6 +29,7 @@ class Setup:
         weight: what the summed loss is divided by.
         batches: (epoch, first batch, halvings) -> the epoch's batches from there on, each in pieces, which are halved so often.
         averages: what stands in for the trained weights in evaluation.
+        divides: whether the loss of a batch is that of its pieces together.
     """
 
     model: nn.Module
@@ -37,6 +38,7 @@ class Setup:
     weight: Callable[[Batch, str], float]
     batches: Callable[[int, int, int], Iterable[list[Batch]]]
     averages: list[Average]
+    divides: bool = True
 
 
 class Average(ABC):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from tunesmith.core.contracts import Row
@@ -92,6 +92,7 @@ class Given:
         classes: how many classes or labels there are; 0 for numbers.
         features: split -> (n, width); None where the backbone has none or they were not computed.
         seed: decides what is random.
+        task: fields of the task, fitted, as plain values (a horizon, levels of quantiles).
     """
 
     inputs: Mapping[str, str]
@@ -101,13 +102,15 @@ class Given:
     classes: int
     features: Callable[[str], Floats | None]
     seed: int
+    task: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
 class Said:
     """What a baseline says of rows.
 
-    That is (n, classes) probabilities that sum to 1, (n, labels) probabilities, or (n, 1) numbers on the user's scale.
+    That is (n, classes) probabilities that sum to 1, (n, labels) probabilities, (n, 1) numbers on the user's scale, or, of series,
+    (n, horizon, columns) numbers or (n, horizon, columns, levels) quantiles.
 
     Attributes:
         test: of the test rows.

@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from tunesmith.core import registry
 from tunesmith.core.cells import is_missing, is_number, split_labels
 from tunesmith.core.errors import DataError, UnknownNameError, UsageError
-from tunesmith.core.kinds import ENDINGS, MODALITY, SHOWN, bytes_kind, modality_of
+from tunesmith.core.kinds import ENDINGS, MODALITY, PATHS, SHOWN, bytes_kind, modality_of
 from tunesmith.core.series import MOMENTS, steps_of
+from tunesmith.core.windows import Windows
 from tunesmith.data.columns import Column, chosen, described
 from tunesmith.data.sources import SPLITS
 from tunesmith.data.table import Table
@@ -54,7 +55,13 @@ class Decision:
 
 @dataclass
 class Columns:
-    """What the columns mean; `kinds` says of each input what it holds (`core.kinds`), `every` what each column of the table is."""
+    """What the columns mean.
+
+    Attributes:
+        kinds: what each input holds (`core.kinds`).
+        windows: how rows make examples, where they are time points.
+        every: what each column of the table is.
+    """
 
     inputs: list[str]
     kinds: dict[str, str]
@@ -63,6 +70,7 @@ class Columns:
     task: str
     split: str | None = None
     decisions: list[Decision] = field(default_factory=list)
+    windows: Windows | None = None
     every: list[Column] = field(default_factory=list)
 
 
@@ -136,6 +144,10 @@ def infer(table: Table, recipe: DataRecipe, task: str | None) -> Columns:
         DataError: no label or input column can be told.
         UnknownNameError: a named column does not exist.
     """
+    if task is not None and registry.find("tasks", task).load().answers == "series":
+        from tunesmith.data.infer_windows import infer_windows  # it goes by what stands here
+
+        return infer_windows(table, recipe, task)
     for name in [*(recipe.inputs or []), *(recipe.label or []), *filter(None, [recipe.group, recipe.time])]:
         if name not in table.columns:
             raise UnknownNameError("column", name, table.columns)
@@ -144,7 +156,7 @@ def infer(table: Table, recipe: DataRecipe, task: str | None) -> Columns:
         raise DataError(f"column '{used.most_common(1)[0][0]}' is named twice in --inputs and --label; a column is an input or the label")
     sample = {name: table.sample(name, SAMPLE) for name in table.columns}
     decisions: list[Decision] = []
-    split = _split_column(sample, recipe, decisions)
+    split = split_column_of(sample, recipe, decisions)
     family = registry.find("tasks", task).load() if task is not None else None
     labelled = family is None or family.labelled
     label = recipe.label or (_transcripts(sample, recipe, split, task, decisions) if labelled else [])
@@ -153,11 +165,15 @@ def infer(table: Table, recipe: DataRecipe, task: str | None) -> Columns:
         decisions.append(Decision("label", ", ".join(label), "as given", "--label"))
     elif not labelled:
         decisions.append(Decision("label", "none", f"task '{task}' makes it of the inputs", "--label"))
+    said = task is None and _said(sample, label, recipe, {split, recipe.group, recipe.time})
+    if said:
+        family = registry.find("tasks", "ctc").load()
     if family is not None and family.needs and recipe.modality is None:
         recipe = dataclasses.replace(recipe, modality=family.needs[0])
     useless = _useless(table, sample, {name for name in table.columns if name not in {*(recipe.inputs or []), *label}})
-    kinds, modality = _inputs(sample, recipe, {*label, split, recipe.group, recipe.time}, useless, decisions)
-    if task is None and _said(sample, kinds, label, recipe):
+    group = recipe.group if recipe.group and kind_of(sample[recipe.group]) not in PATHS else None  # pictures that repeat are inputs too
+    kinds, modality = _inputs(sample, recipe, {*label, split, group, recipe.time}, useless, decisions)
+    if said:
         why = f"column '{label[0]}' holds what is said in the sounds (a checkpoint of Whisper: --task transcription)"
         task = "ctc"
         decisions.append(Decision("task", task, why, "--task"))
@@ -166,14 +182,14 @@ def infer(table: Table, recipe: DataRecipe, task: str | None) -> Columns:
         decisions.append(Decision("task", task, why, "--task"))
     else:
         decisions.append(Decision("task", task, "as given", "--task"))
-    told = {name: kind_of(values) for name, values in sample.items()} | (given := _overruled(recipe, sample)) | kinds
+    told = {name: kind_of(values) for name, values in sample.items()} | (given := overruled(recipe, sample)) | kinds
     uses = {**dict.fromkeys(kinds, "read"), **dict.fromkeys(label, "label")}
     uses |= {name: use for name, use in ((split, "split"), (recipe.group, "group"), (recipe.time, "time")) if name}
     every = described(sample, told, uses, useless, given)
-    return Columns(list(kinds), kinds, modality, label, task, split, decisions, every)
+    return Columns(list(kinds), kinds, modality, label, task, split, decisions, every=every)
 
 
-def _split_column(sample: dict[str, list[Value]], recipe: DataRecipe, decisions: list[Decision]) -> str | None:
+def split_column_of(sample: dict[str, list[Value]], recipe: DataRecipe, decisions: list[Decision]) -> str | None:
     if recipe.split not in (None, "given"):
         return None
     for name in ("split", "set", "subset", "partition", "fold"):
@@ -203,11 +219,15 @@ def _transcripts(
     return None
 
 
-def _said(sample: dict[str, list[Value]], kinds: dict[str, str], label: list[str], recipe: DataRecipe) -> bool:
-    """Whether the label is what is said in the only input, a sound."""
-    if len(label) != 1 or list(kinds.values()) != ["audio"] or kind_of(sample[label[0]]) != "text":
+def _said(sample: dict[str, list[Value]], label: list[str], recipe: DataRecipe, taken: set[str | None]) -> bool:
+    """Whether the label is what is said in a column of sounds: by its name, or as it was given and holds several words."""
+    if len(label) != 1 or recipe.modality not in (None, "audio") or kind_of(sample[label[0]]) != "text":
         return False
-    return label[0].lower() in TRANSCRIPTS or (recipe.label is not None and sum(" " in str(value or "") for value in sample[label[0]]) > 0)
+    free = recipe.inputs or [name for name in sample if name not in taken | set(label)]
+    sounds = [name for name in free if kind_of(sample[name]) == "audio"]
+    if not sounds or (recipe.inputs and len(sounds) < len(free)):
+        return False
+    return label[0].lower() in TRANSCRIPTS or (recipe.label is not None and any(" " in str(value or "") for value in sample[label[0]]))
 
 
 def _label_column(sample: dict[str, list[Value]], recipe: DataRecipe, split: str | None, decisions: list[Decision]) -> str:
@@ -223,14 +243,16 @@ def _label_column(sample: dict[str, list[Value]], recipe: DataRecipe, split: str
         decisions.append(Decision("label", few[0], f"the only column of few different values ({len(set(sample[few[0]]))})", "--label"))
         return few[0]
     why = "several could be" if few else "none is called label, target, class ... or holds few different values"
-    raise DataError(f"which column is the label? Columns: {', '.join(sample)}; {why}. Name it with --label COLUMN")
+    dated = any(kind_of(sample[name]) == "date" for name in sample)
+    series = "; numbers over time are forecast with --task forecasting" if dated else ""
+    raise DataError(f"which column is the label? Columns: {', '.join(sample)}; {why}. Name it with --label COLUMN{series}")
 
 
 IDENTIFIER = re.compile(r"(.*[_\W])?(id|ids|uuid|guid|index|idx|key|row|rownum|number|no|nr)", re.IGNORECASE)
 GAPS = 3
 """Mean step up to which whole numbers that only rise are taken to count rows, some of which have gone."""
 
-CODE = re.compile(r"(?=[^\W\d]*\d)[\w-]{1,40}")
+CODE = re.compile(r"(?=[\w-]*\d)[\w-]{1,40}")
 """A word with a digit in it, as numbers of customers and orders are written."""
 
 
@@ -271,7 +293,7 @@ def _inputs(
     sample: dict[str, list[Value]], recipe: DataRecipe, taken: set[str | None], useless: dict[str, str], decisions: list[Decision]
 ) -> tuple[dict[str, str], str]:
     """Inputs with their kinds, and the modality they make together."""
-    kinds = {name: kind_of(values) for name, values in sample.items()} | _overruled(recipe, sample)
+    kinds = {name: kind_of(values) for name, values in sample.items()} | overruled(recipe, sample)
     reads = registry.find("backbones", recipe.modality).load().reads if recipe.modality else ()
     steps: list[str] = []
     if recipe.inputs:
@@ -325,7 +347,7 @@ def _gaps(values: list[Value], kind: str) -> str:
     return f" ({'; '.join(told)})" if told else ""
 
 
-def _overruled(recipe: DataRecipe, columns: Iterable[str]) -> dict[str, str]:
+def overruled(recipe: DataRecipe, columns: Iterable[str]) -> dict[str, str]:
     """What the user says that columns hold."""
     known, found = list(columns), {}
     for item in recipe.kinds or []:

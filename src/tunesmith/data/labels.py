@@ -128,6 +128,11 @@ class Targets(Mapping[int, Any]):
     def __len__(self) -> int:
         return len(self.numbers)
 
+    def stored(self) -> tuple[dict[str, npt.NDArray[Any]], list[Any]]:
+        """Arrays and names that a resumed run needs."""
+        starts = {} if self.labels.starts is None else {"starts": self.labels.starts}
+        return {"numbers": self.numbers, "values": self.labels.values, **starts}, self.labels.names
+
 
 def ranks(texts: Iterable[str], count: int) -> npt.NDArray[np.int32]:
     """Of each text its place among the different ones in sorted order.

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -100,9 +101,13 @@ def filled(recipe: DataRecipe, answers: str) -> tuple[DataRecipe, list[Decision]
             found["purge"] = UNTIL
             told.append(Decision("purge", f"column '{UNTIL}'", "no training label is known only after the next split begins", "--purge"))
         if recipe.embargo is None:
-            found["embargo"] = str(recipe.horizon)
-            told.append(Decision("embargo", f"{recipe.horizon} steps", "as far as a label looks ahead", "--embargo"))
-    elif recipe.window and not recipe.time and not recipe.group and recipe.split != "given":
+            found["embargo"] = str(math.ceil(recipe.horizon / recipe.stride))
+            told.append(Decision("embargo", f"{found['embargo']} windows", "as far as a label looks ahead", "--embargo"))
+    elif recipe.window and recipe.time:
+        if recipe.embargo is None:
+            found["embargo"] = str(math.ceil(recipe.window / recipe.stride))
+            told.append(Decision("embargo", f"{found['embargo']} windows", "so that no step is in windows of two splits", "--embargo"))
+    elif recipe.window and not recipe.group and recipe.split != "given":
         if recipe.series_id is None:
             raise UsageError("windows of one series overlap, so rows drawn at random would be in training and test: name --time COLUMN")
         found["group"] = recipe.series_id

@@ -34,7 +34,11 @@ from tunesmith.data.ready import ReadyRows
 from tunesmith.data.sources import SPLITS, open_source
 from tunesmith.data.split import NAMES, Rows
 from tunesmith.data.table import Table, build, note_bad, open_table
+from tunesmith.data.windows import WindowRows, WindowTargets
 from tunesmith.recipe import DataRecipe, shares
+
+AnyTargets = Targets | WindowTargets
+"""Row number -> target of all used rows, with their `numbers`."""
 
 DEFAULT_SHARES = (0.8, 0.1, 0.1)
 
@@ -72,7 +76,7 @@ class Divided:
     splits: dict[str, Rows]
     task: Task
     backbone: Backbone
-    targets: Targets
+    targets: AnyTargets
     marks: Rows
     decisions: list[Decision] = field(default_factory=list)
     settled: bool = False
@@ -131,26 +135,32 @@ def restored(path: Path, stored: dict[str, Any]) -> Read:
 def store_division(divided: Divided, folder: Path) -> None:
     """Write what `restored_division` needs: rows and labels as arrays, the rest as JSON."""
     network: Any = divided.backbone  # a dataclass, as every implementation is
-    backbone = {item.name: getattr(network, item.name) for item in dataclasses.fields(network)}
-    labels = divided.targets.labels
-    arrays: dict[str, Any] = {**divided.splits, "numbers": divided.targets.numbers, "values": labels.values, "marks": divided.marks}
-    if labels.starts is not None:
-        arrays["starts"] = labels.starts
+    backbone = dataclasses.asdict(network)
+    arrays, names = divided.targets.stored()
     with atomic(folder / "division.npz") as part, part.open("wb") as handle:
-        np.savez(handle, **arrays)
-    stored = {"task": divided.task.settings(), "backbone": backbone, "names": labels.names, "settled": divided.settled}
+        np.savez(handle, **arrays, **divided.splits, marks=divided.marks)  # type: ignore[arg-type]
+    stored = {"task": divided.task.settings(), "backbone": backbone, "names": names, "settled": divided.settled}
     write_json(folder / "division.json", stored)
 
 
-def restored_division(folder: Path, task: str, backbone: str) -> Divided:
-    """The division a run began with: rows are never divided anew, as files that have changed since would move them between splits."""
+def restored_division(folder: Path, task: str, backbone: str, windows: WindowRows | None = None) -> Divided:
+    """The division a run began with: rows are never divided anew, as files that have changed since would move them between splits.
+
+    Args:
+        folder: where `store_division` wrote.
+        task, backbone: names of the implementations.
+        windows: the rows, where they are windows of a table of time points.
+    """
     stored = read_json(folder / "division.json")
     fitted: Task = registry.create("tasks", task, stored["task"])
     network: Backbone = registry.create("backbones", backbone, stored["backbone"])
     with np.load(folder / "division.npz", allow_pickle=False) as arrays:
-        labels = Labels(stored["names"], arrays["values"], arrays.get("starts"))
         splits: dict[str, Rows] = {name: arrays[name] for name in NAMES}
-        targets = Targets(fitted, arrays["numbers"], labels)
+        targets: AnyTargets
+        if windows is None:
+            targets = Targets(fitted, arrays["numbers"], Labels(stored["names"], arrays["values"], arrays.get("starts")))
+        else:
+            targets = WindowTargets(fitted, arrays["numbers"], windows)
         return Divided(splits, fitted, network, targets, arrays["marks"], settled=stored["settled"])
 
 
@@ -179,7 +189,7 @@ def divide(
     _no_part_lost(table, found.rows, bad)
     bad.check(len(found.rows), recipe.max_bad_rows)
     decisions: list[Decision] = []
-    given = _given(was, found.rows, split_column, recipe)
+    given = given_splits(was, found.rows, split_column, recipe)
     if given is None:
         found = found.take(_frequent(table, found, task, recipe, bad))
     cutter = Cutter(table, recipe, task, seed, found.rows, found.labels)
@@ -283,8 +293,19 @@ def _split_named(value: Any, column: str) -> str:
     return SPLITS[name]
 
 
-def _given(was: Read, rows: Rows, split_column: str | None, recipe: DataRecipe) -> npt.NDArray[np.int8] | None:
-    """Place in NAMES of the split of each row where the data came divided (-1: of none), else None."""
+def given_splits(was: Read, rows: Rows, split_column: str | None, recipe: DataRecipe) -> npt.NDArray[np.int8] | None:
+    """(n,) place in NAMES of the split of each row where the data came divided (-1: of none), else None.
+
+    Args:
+        was: what was read.
+        rows: (n,) row numbers.
+        split_column: column that names each row's split, where there is one.
+        recipe: may ask for another division.
+
+    Raises:
+        DataError: the division of the data was asked for, and there is none.
+        RowError: a cell of the column names no split.
+    """
     if split_column:
         cells = was.table.rows(rows, [split_column])
         return np.fromiter((NAMES.index(_split_named(row[split_column], split_column)) for row in cells), np.int8, len(rows))

@@ -24,6 +24,7 @@ from tunesmith.core.errors import OutputError
 from tunesmith.core.feature_store import KEY_BYTES, FeatureStore, Writer
 from tunesmith.core.files import atomic
 from tunesmith.data.table import Table
+from tunesmith.data.windows import WindowRows
 
 Bytes = npt.NDArray[np.uint8]
 HEADER = 12
@@ -165,5 +166,5 @@ def restored(path: Path, table: Table, store: FeatureStore, columns: Sequence[st
     return ReadyRows(table, store, columns, keys)
 
 
-AnyRows = Table | ReadyRows
+AnyRows = Table | ReadyRows | WindowRows
 """What gives rows by their numbers."""

@@ -23,7 +23,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from tunesmith.core.contracts import Backbone, Batch, Encoded, Features, InputSpec, Picture, Row
+from tunesmith.core.contracts import Backbone, Batch, Encoded, Features, InputSpec, Picture, Row, Sides
 from tunesmith.core.errors import OutputError
 from tunesmith.core.feature_store import KEY_BYTES, FeatureStore, Keys, Writer, ascending
 from tunesmith.core.files import disk_errors
@@ -183,6 +183,8 @@ class Frozen(Backbone):
             value = row.get(column)
             if isinstance(value, Picture):
                 value = value.key or value.pixels.tobytes()
+            elif isinstance(value, np.ndarray):  # of which repr leaves most out
+                value = value.tobytes()
             found.update(repr((type(value).__name__, value)).encode())
         if rng is not None:
             copy = Random()
@@ -265,6 +267,13 @@ class Frozen(Backbone):
 
     def modalities(self) -> dict[str, tuple[str, ...]]:
         return self.inner.modalities()
+
+    @property
+    def repeated(self) -> str | None:
+        return self.inner.repeated
+
+    def sides(self, network: nn.Module) -> Sides | None:
+        return self.inner.sides(network)
 
     def width(self, network: nn.Module) -> int:
         return self.inner.width(network)

@@ -179,6 +179,8 @@ class Loop:
         self.progress.halvings += 1
         told = f"memory ran out in step {self.progress.step + 1}: batches are now computed in {2**self.progress.halvings} times as many"
         same = "batch norms see these only" if self.model.mixes_rows() else "the batch, and so the result, stays the same"
+        if not self.setup.divides:
+            same = "rows are held against those of their piece only, which is an easier task: a smaller --batch-size says the same openly"
         self._tell("noticed", self.progress, f"{told} pieces; {same}")
 
     def _does_not_fit(self, pieces: list[Batch]) -> str:

@@ -44,6 +44,7 @@ class Groups(Inspection):
     """Persons, devices, sessions or drives whose rows stand on both sides of the split."""
 
     name: ClassVar[str] = "groups"
+    answers: ClassVar[tuple[str, ...]] = ("classes", "labels", "numbers", "text")
     least: int = field(default=10, metadata={"help": "different values from which a column that was not named is a warning"})
     share: float = field(default=0.02, metadata={"help": "share of test rows that must be concerned where a column was not named"})
 

@@ -63,7 +63,9 @@ class NearPictures(Inspection):
             places = drawn(view, max(1, self.rows // len(columns)))
             looks = _look(view, column, places)
             note = remark(view, places)
-            found += self._across(view, column, looks, note) + self._within(view, column, looks, note)
+            found += self._across(view, column, looks, note)
+            if column != view.group:  # rows of one picture are meant: its captions
+                found += self._within(view, column, looks, note)
         return found
 
     def _across(self, view: View, column: str, looks: dict[str, _Look], note: str) -> list[Finding]:

@@ -38,6 +38,7 @@ class Shift(Inspection):
     """Validation or test rows that are drawn from elsewhere than training rows, or whose labels have other shares."""
 
     name: ClassVar[str] = "shift"
+    answers: ClassVar[tuple[str, ...]] = ("classes", "labels", "numbers", "text")
     area: float = field(
         default=0.6, metadata={"help": "area under the ROC curve, training rows against others, from which it is a warning"}
     )

@@ -26,6 +26,7 @@ class Sizes(Inspection):
     """Texts without words, very long texts, and pictures far smaller or larger than the others."""
 
     name: ClassVar[str] = "sizes"
+    answers: ClassVar[tuple[str, ...]] = ("classes", "labels", "numbers", "text")
     far: float = field(default=5.0, metadata={"help": "robust standard deviations, of the logarithm, from which a size is unusual"})
     factor: float = field(default=5.0, metadata={"help": "times the median from which a size is unusual"})
     side: int = field(default=16, metadata={"help": "pixels of the shorter side below which a picture is tiny"})

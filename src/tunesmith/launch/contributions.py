@@ -22,7 +22,6 @@ from tunesmith.core.outcomes import Outcome
 from tunesmith.engine.frozen import Frozen
 from tunesmith.evaluate import intervals, paired, streaming
 from tunesmith.evaluate.paired import Contender, Difference
-from tunesmith.launch import outcome as outcomes
 from tunesmith.launch.preparing import Ready
 from tunesmith.launch.scoreboard import weightings
 
@@ -83,7 +82,7 @@ def _difference(ready: Ready, task: Task, whole: Outcome, without: Outcome) -> d
     """Scores with and without, their difference (with minus without), its interval and p."""
     metric = decisive(task)
     one, other = _contender("with", task, whole, metric), _contender("without", task, without, metric)
-    groups = outcomes.groups_of(ready.parts, ready.was, whole.numbers)
+    groups = ready.groups(whole.numbers)
     unit = intervals.units(len(whole), groups)
     drawn, method = weightings(task.statistic(whole.outputs, whole.truth), unit, ready.parts.recipe.seed)
     sure = paired.compared(one, other, drawn, method, units=int(unit.max()) + 1)

@@ -131,7 +131,8 @@ def gathered(run: Run, ready: Ready, model: Model, deadline: float | None) -> Ev
     if not (wanted.gate or wanted.scoreboard):
         return found
     began = time.perf_counter()
-    known = _features(run, ready, model, drawn, deadline)
+    # of series neither a cheap way nor an inspection reads features
+    known = None if ready.parts.task.answers == "series" else _features(run, ready, model, drawn, deadline)
     found.seconds["features"] = time.perf_counter() - began
     if known is not None:
         found.before = np.array(known.splits["test"].values[:DRIFT_ROWS])
@@ -209,4 +210,5 @@ def _given(ready: Ready, found: Evidence, known: RunFeatures | None) -> Given:
         classes=len(ready.parts.task.labels()),
         features=lambda split: known.splits[split].values if known else None,
         seed=ready.parts.recipe.seed,
+        task=ready.parts.task.settings(),
     )

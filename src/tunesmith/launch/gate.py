@@ -8,11 +8,14 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from tunesmith.core.errors import DataError
 from tunesmith.core.findings import Example, Finding, Severity, View
+from tunesmith.data.prepare import Divided
+from tunesmith.data.windows import WindowRows
 from tunesmith.gate import Inspected, inspect
 from tunesmith.launch import console
 from tunesmith.launch.features import RunFeatures, targets
@@ -47,9 +50,9 @@ def view(ready: Ready, features: RunFeatures | None = None) -> View:
         time=recipe.time,
         splits=divided.splits,
         answers=parts.task.answers,
-        targets={name: targets(divided, numbers) for name, numbers in divided.splits.items()},
+        targets=_Targets(divided),
         classes=parts.task.labels(),
-        read=ready.rows.rows,
+        read=was.table.rows if isinstance(ready.kept, WindowRows) else ready.rows.rows,
         raw=was.table.rows,
         origin=was.table.origin,
         unreadable=(was.bad.total, named),
@@ -57,6 +60,25 @@ def view(ready: Ready, features: RunFeatures | None = None) -> View:
         features=lambda split: known.splits[split].values if known else None,
         seed=parts.recipe.seed,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Targets(Mapping[str, Any]):
+    """Targets of each split, worked out when they are asked for: windows overlap, so theirs are many times the table."""
+
+    divided: Divided
+    found: dict[str, Any] = field(default_factory=dict)
+
+    def __getitem__(self, split: str) -> Any:
+        if split not in self.found:
+            self.found[split] = targets(self.divided, self.divided.splits[split])
+        return self.found[split]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.divided.splits)
+
+    def __len__(self) -> int:
+        return len(self.divided.splits)
 
 
 def judged(seen: View) -> tuple[Inspected, dict[str, Any]]:

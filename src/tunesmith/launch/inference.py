@@ -19,11 +19,13 @@ from tunesmith.core.bundle import Bundle
 from tunesmith.core.contracts import Prediction, Row
 from tunesmith.core.errors import DataError, RowError, UnknownNameError, UsageError
 from tunesmith.core.kinds import ENDINGS, FILE, PATHS, SHOWN
+from tunesmith.data import latest
 from tunesmith.data.bad_rows import BadRows
 from tunesmith.data.long import LongReader, Shape
 from tunesmith.data.readers import TABLES, FilesReader, FolderReader, MemoryReader, Reader, ending_of
 from tunesmith.data.sources import Part, open_source
 from tunesmith.data.table import with_paths
+from tunesmith.data.windows import told
 from tunesmith.evaluate import reasons as reasons_of
 from tunesmith.evaluate import streaming
 
@@ -114,6 +116,13 @@ class Predictor:
             yield key, row, {**prediction, "reasons": reasons_of.told(effects, row, count)}
 
     def _predicted(self, rows: Iterator[tuple[T, Row]], batch_size: int = 64) -> Iterator[tuple[T, Row, Prediction]]:
+        windows = self.bundle.backbone.over_time()
+        if windows is not None:
+            yield from ((key, row, {**told(windows, row), **item}) for key, row, item in self._said(rows, batch_size))
+            return
+        yield from self._said(rows, batch_size)
+
+    def _said(self, rows: Iterator[tuple[T, Row]], batch_size: int) -> Iterator[tuple[T, Row, Prediction]]:
         first = list(itertools.islice(rows, FEW + 1)) if self.runtime == "auto" else []
         numpy = self.runtime == "numpy" or (self.runtime == "auto" and len(first) <= FEW)
         light = self.bundle.light if numpy else None
@@ -125,7 +134,13 @@ class Predictor:
             yield key, row, light([row])[0]
 
     def _usable(self, inputs: Any, bad: BadRows, labels: Sequence[str] = ()) -> Iterator[tuple[Located, Row]]:
-        for (file, where), row in self._rows(inputs, bad, labels):
+        columns = list(self.bundle.backbone.columns)
+        paths = {spec.column: spec.kind for spec in self.bundle.backbone.input_spec() if spec.kind in PATHS}
+        parts, windows = parts_of(inputs, columns, paths), self.bundle.backbone.over_time()
+        rows = self._rows(parts, list(paths), bad, labels)
+        if windows is not None and latest.of_time(parts, windows):
+            rows = latest.rows(parts, windows, self.bundle.task, bad, bool(labels))
+        for (file, where), row in rows:
             try:
                 self.bundle.backbone.usable(row)
             except RowError as error:
@@ -134,10 +149,9 @@ class Predictor:
             self.remarks.update(self.bundle.backbone.unseen(row))
             yield (file, where), row
 
-    def _rows(self, inputs: Any, bad: BadRows, labels: Sequence[str]) -> Iterator[tuple[Located, Row]]:
+    def _rows(self, parts: Sequence[Part], paths: Sequence[str], bad: BadRows, labels: Sequence[str]) -> Iterator[tuple[Located, Row]]:
         columns = list(self.bundle.backbone.columns)
-        paths = {spec.column: spec.kind for spec in self.bundle.backbone.input_spec() if spec.kind in PATHS}
-        for part in _parts(inputs, columns, paths):
+        for part in parts:
             first = True
             for where, row in self._put_together(part.reader, bool(labels)).rows(bad):
                 missing = [column for column in columns if column not in row]
@@ -146,7 +160,7 @@ class Predictor:
                 if first and labels and not set(labels) & set(row):
                     raise UnknownNameError(f"label column in {part.reader.label} called", labels[0], row)
                 first = False
-                yield (part.reader.label, where), with_paths(dict(row), part.reader.root, list(paths))
+                yield (part.reader.label, where), with_paths(dict(row), part.reader.root, paths)
 
     def _put_together(self, reader: Reader, labelled: bool) -> Reader:
         """A reader of time points as one of series or windows, where that is what the bundle learned from; others as they are."""
@@ -173,6 +187,7 @@ class Predictor:
             for place, row in self._usable(data, bad, task.settings()["label"]):
                 try:
                     target = task.target(task.raw(row))
+                    task.check(row, self.bundle.backbone)
                 except RowError as error:
                     bad.add(*place, str(error))
                     continue
@@ -185,7 +200,14 @@ class Predictor:
         return metrics.compute()
 
 
-def _parts(inputs: Any, columns: Sequence[str], paths: Mapping[str, str]) -> list[Part]:
+def parts_of(inputs: Any, columns: Sequence[str], paths: Mapping[str, str]) -> list[Part]:
+    """What a person gave to be predicted, as readers.
+
+    Args:
+        inputs: as for `Predictor.predict`.
+        columns: input columns.
+        paths: those of them whose cells name files, with their kinds.
+    """
     if isinstance(inputs, str | Path):
         inputs = [inputs]
     if isinstance(inputs, list | tuple) and inputs and all(isinstance(item, str | Path) for item in inputs):

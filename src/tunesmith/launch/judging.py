@@ -15,7 +15,7 @@ from tunesmith.evaluate import streaming
 from tunesmith.evaluate.calibration import abstention
 from tunesmith.evaluate.drift import drift
 from tunesmith.evaluate.intervals import intervals
-from tunesmith.launch import looking, outcome, scoreboard
+from tunesmith.launch import forecasts, looking, scoreboard
 from tunesmith.launch.evidence import DRIFT_ROWS, Evidence
 from tunesmith.launch.outcome import Predicted
 from tunesmith.launch.preparing import Ready
@@ -37,7 +37,7 @@ def judged(run: Run, ready: Ready, trained: Trained, task: Task, predicted: Pred
     parts, whole = ready.parts, predicted.outcome
     seed = parts.recipe.seed
     statistic = task.statistic(whole.outputs, whole.truth)
-    groups = outcome.groups_of(parts, ready.was, whole.numbers)
+    groups = ready.groups(whole.numbers)
     sure = task.confidence(whole.outputs)
     name = trained.monitor[0]
     own = scoreboard.Adapted(
@@ -59,6 +59,7 @@ def judged(run: Run, ready: Ready, trained: Trained, task: Task, predicted: Pred
         "verdict": None if verdict is None else verdict.plain(),
         "gate": found.gate,
         "mistakes": looking.mistakes(run, parts, ready.was, predicted),
+        "forecasts": forecasts.shown(ready, task, whole),
     }
 
 

@@ -211,7 +211,7 @@ def _run(run: Run, ready: Ready, model: Model, checkpoint: Path | None, deadline
             console.say("evaluating on the test split")
             task = outcome.calibrated(model, parts.task, rows, divided)
             test = task.metrics()
-            predicted = outcome.predict_split(run, model, task, was, rows, divided, test)
+            predicted = outcome.predict_split(run, ready, model, task, test)
         judging_began = time.perf_counter()
         contributed = contributions.measured(ready, model, task, predicted.outcome)
     judged = judging.judged(run, ready, trained, task, predicted, known, meter.spent.longer(spared + earlier + kept.seconds))
@@ -234,7 +234,7 @@ def _run(run: Run, ready: Ready, model: Model, checkpoint: Path | None, deadline
     bundles.save(run.bundle, model=model, task=task, adapter=parts.adapter, about=about, card=card(judged), samples=samples)
     console.say("checking the bundle in a fresh process")
     with ThreadPoolExecutor(1) as pool:  # the check waits for a process of its own, while the report is drawn in this one
-        checking = pool.submit(proving.checks, run, parts, trained, was, divided, tested, task)
+        checking = pool.submit(proving.checks, run, ready, trained, tested, task)
         report = files.write(run.report, test, trained.progress.history, run.log, trained.monitor[0])
         checks = checking.result()
     metrics = {

@@ -107,7 +107,9 @@ def _columns(ready: Ready, numbers: Rows) -> dict[str, list[Any]]:
 
 
 def mistakes(run: Run, parts: Parts, was: Read, predicted: Predicted) -> list[dict[str, Any]]:
-    """The key `mistakes` of metrics.json; pictures are written into the report's folder."""
+    """The key `mistakes` of metrics.json; pictures are written into the report's folder. Forecasts are shown by `forecasts`."""
+    if parts.task.answers == "series":
+        return []
     kinds = {spec.column: spec.kind for spec in parts.backbone.input_spec()}
     found = []
     for rank, (number, target, prediction, bad) in enumerate(predicted.mistakes, start=1):
@@ -120,8 +122,8 @@ def mistakes(run: Run, parts: Parts, was: Read, predicted: Predicted) -> list[di
                 "file": file,
                 "where": where,
                 "target": target,
-                "prediction": next(prediction[key] for key in ("label", "labels", "value", "text") if key in prediction),
-                "confidence": None if "value" in prediction else prediction.get("confidence", bad),
+                "prediction": next((prediction[key] for key in ("label", "labels", "value", "text") if key in prediction), None),
+                "confidence": None if "value" in prediction or "forecast" in prediction else prediction.get("confidence", bad),
                 "shown": shown if len(shown) <= SHOWN else shown[: SHOWN - 3] + "...",
                 "picture": _picture(run, row, {column: kind for column, kind in kinds.items() if kind in PATHS}, rank),
             }

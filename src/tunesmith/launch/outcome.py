@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
-import numpy.typing as npt
 
 from tunesmith.core import bundle as bundles
 from tunesmith.core import run as runs
@@ -21,16 +20,16 @@ from tunesmith.core.model import Model
 from tunesmith.core.outcomes import Outcome
 from tunesmith.core.run import Run
 from tunesmith.core.spending import Spent
-from tunesmith.data import purge
-from tunesmith.data.prepare import Divided, Read
+from tunesmith.data.prepare import Divided
 from tunesmith.data.ready import AnyRows
-from tunesmith.data.split import Rows, moment
+from tunesmith.data.split import Rows
 from tunesmith.evaluate import streaming
 from tunesmith.evaluate.chance import no_better
 from tunesmith.evaluate.transcripts import edits, row_wer
 from tunesmith.launch import features, training
 from tunesmith.launch.estimate import peak_memory
 from tunesmith.launch.evidence import Evidence
+from tunesmith.launch.preparing import Ready
 from tunesmith.launch.resolve import Parts
 
 RELOAD_ROWS = 32
@@ -56,8 +55,9 @@ class Predicted:
     mistakes: Sequence[tuple[int, Any, Prediction, float]]
 
 
-def predict_split(run: Run, model: Model, task: Task, was: Read, rows: AnyRows, divided: Divided, metrics: Metrics) -> Predicted:
+def predict_split(run: Run, ready: Ready, model: Model, task: Task, metrics: Metrics) -> Predicted:
     """Predict the test split into predictions.parquet."""
+    was, rows, divided = ready.was, ready.rows, ready.divided
     numbers = divided.splits["test"]
     first: list[tuple[Row, Prediction]] = []
     worst: list[tuple[float, int, Any, Prediction]] = []
@@ -80,8 +80,7 @@ def predict_split(run: Run, model: Model, task: Task, was: Read, rows: AnyRows, 
                 if bad > 0:
                     worst.append((bad, number, shown, prediction))
                 if len(first) < RELOAD_ROWS:
-                    raw = was.table[number]  # the check decodes pictures itself
-                    first.append(({c: raw.get(c) for c in model.backbone.columns}, prediction))
+                    first.append((ready.given(number), prediction))  # the check decodes pictures itself
             worst = heapq.nlargest(MISTAKES, worst, key=lambda item: (item[0], -item[1]))
     assert found is not None
     outcome = Outcome(numbers, found, features.targets(divided, numbers))
@@ -102,12 +101,31 @@ def _badness(prediction: Prediction, target: Any) -> float:
         return abs(float(prediction["value"]) - float(target))
     if "text" in prediction:
         return float(row_wer(edits([str(target)], [prediction["text"]]).words)[0])
+    if "forecast" in prediction:
+        return off(prediction["forecast"], target)
     if "label" in prediction:
         return 0.0 if prediction["label"] == target else float(prediction.get("probability", 1.0))
-    if "labels" not in prediction:
+    if "labels" not in prediction:  # vectors are neither right nor wrong by themselves
         return 0.0
     said, p = set(prediction["labels"]), prediction["probabilities"]
     return max((p[name] if name in said else 1 - p[name] for name in said ^ set(target)), default=0.0)
+
+
+def off(forecast: Mapping[str, Sequence[float]], truth: Mapping[str, Sequence[float | None]]) -> float:
+    """Mean distance of a forecast from what came, as a share of its size, over columns; 0 where nothing is known.
+
+    Example:
+        >>> off({"load": [1.0, 2.0]}, {"load": [1.0, None]})
+        0.0
+    """
+    found = []
+    for column, values in truth.items():
+        true = np.asarray([np.nan if value is None else value for value in values])
+        known = np.isfinite(true)
+        if known.any():
+            scale = np.abs(true[known]).mean() or 1.0
+            found.append(float(np.abs(np.asarray(forecast[column])[known] - true[known]).mean() / scale))
+    return float(np.mean(found)) if found else 0.0
 
 
 def calibrated(model: Model, task: Task, rows: AnyRows, divided: Divided) -> Task:
@@ -115,24 +133,6 @@ def calibrated(model: Model, task: Task, rows: AnyRows, divided: Divided) -> Tas
     numbers = divided.splits["validation"]
     outputs = np.concatenate([found for _, found in streaming.outputs(model, task.predict, _rows(rows, numbers))])
     return task.calibrated(outputs, features.targets(divided, numbers))
-
-
-def groups_of(parts: Parts, was: Read, numbers: Rows) -> npt.NDArray[Any] | None:
-    """(n,) values that are equal for rows that belong together; None where each stands alone.
-
-    They do where the recipe names a group, and where labels of one stretch of time overlap (`data/purge.py`).
-    """
-    data = parts.recipe.data
-    if data.group:
-        return was.table.ranks(data.group)[numbers]
-    if not (data.time and data.purge):
-        return None
-    ahead = purge.span(data.purge)
-
-    def moments(column: str) -> npt.NDArray[np.float64]:
-        return np.fromiter((moment(row[column], column) for row in was.table.rows(numbers, [column])), np.float64, len(numbers))
-
-    return purge.blocks(moments(data.time), moments(ahead.column) if ahead.column else None, ahead)
 
 
 def chance(task: Task, scores: dict[str, Any], constant: dict[str, Any], intervals: dict[str, Any]) -> str | None:

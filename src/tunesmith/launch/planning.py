@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tunesmith.core.contracts import Task
 from tunesmith.core.errors import UsageError, require
 from tunesmith.core.model import Model
 from tunesmith.data.prepare import Divided
@@ -101,7 +102,7 @@ def plan(parts: Parts, model: Model, table: AnyRows, divided: Divided, work: Pat
     precision = precision_of(training.precision, state.device)
     memory = (training.memory_gb or 1.0) * GB
     cost = costs.measure(model, parts.task, loader, state.device, precision, memory)
-    loader = dataclasses.replace(loader, plan=dataclasses.replace(loader.plan, budget=_budget(model, cost, loader, memory)))
+    loader = dataclasses.replace(loader, plan=dataclasses.replace(loader.plan, budget=_budget(model, parts.task, cost, loader, memory)))
     remembers = wanted(parts, model, cost.frozen, state.num_processes)
     found = stand_in(work, parts, model, table, divided, state.device) if remembers else None
     values = found.count(divided) if found else 0
@@ -133,12 +134,12 @@ def _solving(parts: Parts, model: Model, loader: Loader, device: Any) -> float:
     return closed_form.pass_seconds(model.head, parts.task, model.backbone.width(model._bare[0]), targets, len(rows), device)
 
 
-def _budget(model: Model, cost: Cost, loader: Loader, memory: float) -> int:
+def _budget(model: Model, task: Task, cost: Cost, loader: Loader, memory: float) -> int:
     """Work of the largest piece whose forward pass keeps no more than so many bytes.
 
     0 (no limit) where it keeps next to nothing, and where a smaller piece would change the result.
     """
-    if model.mixes_rows():
+    if model.mixes_rows() or not task.divides:
         return 0
     a_unit = cost.kept.base + cost.kept.slope * float(loader.plan.sizes.max())  # bytes for each unit of a row's size
     return max(1, int(memory / a_unit)) if a_unit > 1 else 0

@@ -49,7 +49,7 @@ def backbone_of(recipe: Recipe, columns: Columns) -> Backbone:
     if recipe.scratch:
         options["scratch"] = True
     backbone: Backbone = registry.create("backbones", modality, options)
-    return backbone
+    return backbone if columns.windows is None else backbone.over(columns.windows)
 
 
 def resolve(recipe: Recipe, columns: Columns) -> Parts:
@@ -66,6 +66,8 @@ def resolve(recipe: Recipe, columns: Columns) -> Parts:
     found: list[Decision] = []
     task: Task = registry.create("tasks", columns.task, {**recipe.task.options, "label": columns.label})
     named = recipe.backbone.name
+    if columns.windows is not None:
+        columns = dataclasses.replace(columns, windows=dataclasses.replace(columns.windows, horizon=task.ahead()))
     task, backbone = task.meet(backbone_of(recipe, columns))
     source: str = named or str(getattr(backbone, "source", "") or columns.modality)
     found.append(Decision("backbone", source, "as given" if named else f"the default for {columns.modality}", "--backbone"))
@@ -75,6 +77,19 @@ def resolve(recipe: Recipe, columns: Columns) -> Parts:
     found.append(Decision("adapter", adapter_name, why, "--adapter"))
     adapter: Adapter = registry.create("adapters", adapter_name, recipe.adapter.options)
     _fitting(adapter_name, adapter, traits, source)
+    if adapter.penalties() is not None and not task.divides:
+        raise AdapterError(
+            f"adapter '{adapter_name}' fits a head part by part, and task '{task.name}' holds the rows of a batch against each other; use "
+            "--adapter head, which trains it step by step"
+        )
+    if recipe.training.accumulate > 1 and not task.divides:
+        raise UsageError(
+            f"--accumulate computes a batch in pieces, and task '{task.name}' holds the rows of a batch against each other; give a smaller "
+            "--batch-size, or --gradient-checkpointing"
+        )
+    if backbone.repeated and not (recipe.data.group or recipe.data.time):
+        recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, group=backbone.repeated))
+        found.append(Decision("group", backbone.repeated, "rows of one picture stay on one side of the split", "--group"))
     if adapter.penalties() is not None and task.reads != "pooled":
         raise AdapterError(
             f"adapter '{adapter_name}' fits a head on pooled features in one go, and task '{task.name}' reads the {task.reads}; use "

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from tunesmith import recipe as recipes
@@ -94,12 +95,19 @@ def check_features(model: Model, table: AnyRows, divided: Divided) -> None:
     model.eval()
     with torch.inference_mode():
         pooled = model.features({"inputs": backbone.collate([backbone.encode(row) for row in rows])}).pooled
-    different = {tuple(value.key if isinstance(value, Picture) else value for value in row.values()) for row in rows}
+    different = {tuple(_told(row.get(column)) for column in backbone.columns) for row in rows}
     if pooled is not None and len(rows) > 1 and len(different) > 1 and float(pooled.std(dim=0).max()) == 0.0:
         raise BackboneError(
             f"the backbone gives the same features for {len(rows)} different rows, so nothing can be learned from them; pictures are often "
             "read too small for it (--set backbone.size=96 or more), or its weights are damaged"
         )
+
+
+def _told(value: Any) -> Any:
+    """What tells a cell apart."""
+    if isinstance(value, Picture):
+        return value.key
+    return value.tobytes() if isinstance(value, np.ndarray) else value
 
 
 def settled(run: Run, parts: Parts, model: Model, table: AnyRows, divided: Divided, deadline: float | None) -> Planned:
@@ -262,6 +270,7 @@ def _setup(parts: Parts, model: Model, loader: Loader, accelerator: Any, fused: 
         weight=task.weight,
         batches=loader.batches,
         averages=averages,
+        divides=task.divides,
     )
 
 

@@ -18,6 +18,9 @@ PIPELINES = {
     ("text", "multilabel"): "text-classification",
     ("image", "classification"): "image-classification",
     ("image", "multilabel"): "image-classification",
+    ("dual_encoder", "contrastive"): "zero-shot-image-classification",
+    ("tabular", "classification"): "tabular-classification",
+    ("tabular", "regression"): "tabular-regression",
     ("audio", "ctc"): "automatic-speech-recognition",
     ("audio", "transcription"): "automatic-speech-recognition",
     ("audio", "classification"): "audio-classification",
@@ -111,7 +114,8 @@ def _about(about: Mapping[str, Any], classes: Sequence[str], data: str) -> str:
     what = f"{about['task'].capitalize()} of {about['modality']} rows"
     lines = [f"{what}, adapted from `{about['backbone']}` with the adapter `{about['adapter']}` on {_plain(data)}."]
     lines += [f"Classes: {shown}."] if classes else []
-    lines.append(f"Inputs: {', '.join(map(_plain, about['inputs']))}. Output: {_plain(about['label'])}.")
+    said = f" Output: {_plain(about['label'])}." if about["label"] else ""
+    lines.append(f"Inputs: {', '.join(map(_plain, about['inputs']))}.{said}")
     lines.append("Licence: none is stated here; that of the base model and of the data decide.")
     return "\n\n".join(lines) + "\n"
 

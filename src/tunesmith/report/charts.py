@@ -184,6 +184,27 @@ def lines(
     return _svg(frame.axes(x_name, y_name, show) + "".join(_drawn(frame, line) for line in series), label)
 
 
+def fan(
+    past: Sequence[Point], truth: Sequence[Point], said: Sequence[Point], band: Sequence[tuple[float, float, float]], label: str
+) -> str:
+    """What came before, what was forecast with its band, and what came.
+
+    Args:
+        past: (step, number) up to 0.
+        truth: of the steps ahead; may lack some.
+        said: the forecast of each step ahead.
+        band: (step, low, high) of each step ahead; may be empty.
+        label: what the chart shows, for those who do not see it.
+    """
+    ends = [value for _, low, high in band for value in (low, high)]
+    ys = [value for _, value in (*past, *truth, *said)]
+    frame = _Frame(spread([x for x, _ in (*past, *said)], 0.02), spread([*ys, *ends]))
+    outline = [*((x, high) for x, _, high in band), *((x, low) for x, low, _ in reversed(band))]
+    area = f'<polygon class="band" points="{" ".join(map(frame.at, outline))}"/>' if outline else ""
+    series = [Line("past", past, 1, faint=True), Line("what came", truth, 1), Line("forecast", said, 2)]
+    return _svg(frame.axes("steps ahead", "", plain) + area + "".join(_drawn(frame, line) for line in series), label)
+
+
 def reliability(bins: Sequence[dict[str, float]], before: Sequence[dict[str, float]], label: str) -> str:
     """Confidence against the share that is right, with how many rows each bin holds along the bottom.
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from tunesmith.core.errors import require
 from tunesmith.core.files import write_text
-from tunesmith.report import board, groups, modalities, records, results, words
+from tunesmith.report import board, forecasts, groups, modalities, records, results, words
 from tunesmith.report import facts as facts_of
 from tunesmith.report.blocks import Section
 from tunesmith.report.facts import Facts
@@ -24,6 +24,8 @@ SECTIONS = (
     board.scoreboard,
     results.all_scores,
     results.learning_curves,
+    forecasts.examples,
+    forecasts.tables,
     results.confusion,
     results.per_class,
     results.counted,

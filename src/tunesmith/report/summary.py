@@ -163,12 +163,15 @@ def sure(calibration: Mapping[str, Any] | None) -> list[str]:
         found.append(f"Stated probabilities are off by {100 * ece['after']:.1f} percentage points on average{before}.")
     conformal = calibration.get("conformal")
     if conformal:
-        numbers = conformal.get("kind") == "absolute"
-        what = "Stated intervals hold" if numbers else "Sets of classes hold"
-        size = f"they are {words.number(conformal['size'])} wide" if numbers else f"they have {conformal['size']:.2f} classes on average"
+        kind = conformal.get("kind")
+        what = "Stated intervals hold" if kind in ("absolute", "steps") else "Sets of classes hold"
+        size = (
+            f"they are {words.number(conformal['size'])} wide" if kind != "lac" else f"they have {conformal['size']:.2f} classes on average"
+        )
+        size += " (in errors of a seasonal naive step)" if kind == "steps" else ""
         pair = f" {words.shares(conformal['interval'])}" if conformal.get("interval") else ""
-        wanted = words.share(conformal["wanted"])
-        found.append(f"{what} the truth in {words.share(conformal['measured'])}{pair} of test rows ({wanted} wanted); {size}.")
+        wanted, what_of = words.share(conformal["wanted"]), "numbers" if kind == "steps" else "rows"
+        found.append(f"{what} the truth in {words.share(conformal['measured'])}{pair} of test {what_of} ({wanted} wanted); {size}.")
     return found
 
 

@@ -21,12 +21,19 @@ NAMES = {
     "auroc": "AUROC",
     "rmse": "RMSE",
     "mae": "MAE",
+    "mrr": "MRR",
     "r2": "R²",
-    "rmse_log": "RMSE of logarithms",
-    "r2_log": "R² of logarithms",
     "wer": "WER",
     "cer": "CER",
     "row_wer": "WER by row",
+    "rmse_log": "RMSE of logarithms",
+    "r2_log": "R² of logarithms",
+    "mse_standardised": "MSE (standardised)",
+    "mae_standardised": "MAE (standardised)",
+    "mase": "MASE",
+    "smape": "sMAPE",
+    "crps": "CRPS",
+    "scaled_crps": "scaled CRPS",
 }
 
 

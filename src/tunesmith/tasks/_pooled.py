@@ -22,11 +22,16 @@ class HeadSettings:
     hidden: int
 
     def build(self, backbone: Backbone, outputs: int) -> Model:
-        """Network and head as one model."""
+        """Network and head as one model; of pairs, a head that holds both sides against each other."""
         from tunesmith.core.model import Model
         from tunesmith.tasks._head import PooledHead
 
         network = backbone.open()
+        sides = backbone.sides(network)
+        if sides is not None:
+            from tunesmith.tasks._pairs import MatchHead
+
+            return Model(backbone, network, MatchHead(sides, outputs, self.dropout, self.hidden))
         return Model(backbone, network, PooledHead(backbone.width(network), outputs, self.dropout, self.hidden))
 
     def light(self, weights: Arrays, outputs: int) -> Callable[[Floats], Floats] | None:

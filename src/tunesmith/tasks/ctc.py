@@ -55,6 +55,7 @@ class Ctc(Task):
 
     name: ClassVar[str] = "ctc"
     answers: ClassVar[str] = "text"
+    needs: ClassVar[tuple[str, ...]] = ("audio",)
     reads: ClassVar[str] = "tokens"
     label: tuple[str, ...] = field(default=("label",), metadata={"help": "column of transcripts"})
     case: _spelling.Case = field(default="lower", metadata={"help": _spelling.CASE})

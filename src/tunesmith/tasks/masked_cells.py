@@ -47,6 +47,7 @@ class MaskedCells(Task):
     name: ClassVar[str] = "masked_cells"
     answers: ClassVar[str] = "cells"
     needs: ClassVar[tuple[str, ...]] = ("tabular",)
+    reads: ClassVar[str] = "tokens"
     labelled: ClassVar[bool] = False
     label: tuple[str, ...] = field(default=(), metadata={"help": "columns that are kept out; their values are not read"})
     columns: tuple[str, ...] = field(default=(), metadata={"help": "columns of the table; read from the backbone"})

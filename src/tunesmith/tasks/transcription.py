@@ -44,6 +44,7 @@ class Transcription(Task):
 
     name: ClassVar[str] = "transcription"
     answers: ClassVar[str] = "text"
+    needs: ClassVar[tuple[str, ...]] = ("audio",)
     reads: ClassVar[str] = "decoder"
     label: tuple[str, ...] = field(default=("label",), metadata={"help": "column of transcripts"})
     case: _spelling.Case = field(default="keep", metadata={"help": _spelling.CASE})

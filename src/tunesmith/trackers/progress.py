@@ -9,7 +9,20 @@ from typing import Any, ClassVar, final
 
 from tunesmith.core.fitting import Callback, Progress
 
-SHOWN = ("macro_f1", "accuracy", "micro_f1", "rmse", "r2", "auroc", "log_loss")
+SHOWN = (
+    "macro_f1",
+    "accuracy",
+    "micro_f1",
+    "scaled_crps",
+    "mase",
+    "mse_standardised",
+    "rmse",
+    "r2",
+    "auroc",
+    "mrr",
+    "recall_at_1",
+    "log_loss",
+)
 
 
 @final

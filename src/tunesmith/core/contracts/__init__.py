@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from tunesmith.core.contracts._adapter import Adapter, Defaults
 from tunesmith.core.contracts._backbone import Backbone, Decoder
-from tunesmith.core.contracts._plain import Batch, Brought, Cells, Check, Encoded, Features, InputSpec, Picture, Prediction, Row
+from tunesmith.core.contracts._plain import Batch, Brought, Cells, Check, Encoded, Features, InputSpec, Picture, Prediction, Row, Sides
 from tunesmith.core.contracts._task import Metrics, ScoreTable, Task
 
 __all__ = [
@@ -33,5 +33,6 @@ __all__ = [
     "Prediction",
     "Row",
     "ScoreTable",
+    "Sides",
     "Task",
 ]

@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from tunesmith.core.contracts._plain import Batch, Brought, Cells, Encoded, Features, InputSpec, Row
+from tunesmith.core.contracts._plain import Batch, Brought, Cells, Encoded, Features, InputSpec, Row, Sides
 from tunesmith.core.errors import BackboneError
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from tunesmith.core.arrays import Arrays, Floats
+    from tunesmith.core.windows import Windows
 
 
 class Backbone(ABC):
@@ -49,6 +50,43 @@ class Backbone(ABC):
             kinds: input column -> its kind (`core.kinds`), in order.
         """
         return {"columns": list(kinds)}
+
+    @property
+    def repeated(self) -> str | None:
+        """Input column whose equal values are one thing seen several times (a picture with its captions): such rows stay on one side of
+        the split where the recipe names no group. None where each row stands alone."""
+        return None
+
+    def sides(self, network: nn.Module) -> Sides | None:
+        """Both sides where a row is a pair whose vectors stand side by side in `Features.pooled`; None where a row is one thing."""
+        return None
+
+    def over_time(self) -> Windows | None:
+        """What it reads where rows are time points of a table; None where a row is an example by itself."""
+        return None
+
+    def over(self, windows: Windows) -> Self:
+        """A copy that reads windows over a table of time points.
+
+        Args:
+            windows: columns, horizon and step; the context is the backbone's own.
+
+        Raises:
+            BackboneError: it reads no windows, or not such ones.
+        """
+        raise BackboneError(f"the backbone {self.name} reads no windows of a table of time points; use --modality forecaster")
+
+    def measured(self) -> tuple[Sequence[float], Sequence[float]]:
+        """Mean and spread that it takes each column of its windows by; 0 and 1 where it takes numbers as they are."""
+        return [0.0] * len(self.columns), [1.0] * len(self.columns)
+
+    def forecasts(self, network: nn.Module) -> tuple[int, Sequence[float | None]] | None:
+        """Where a column's pooled features are what a checkpoint forecasts: for how many steps, and what for each of them.
+
+        Returns:
+            Steps, and the levels of the quantiles (None for a mean), as the features hold them step by step; None where features are none.
+        """
+        return None
 
     def fit(self, rows: Callable[[], Iterator[Row]], seed: int) -> Self:
         """A copy that knows what only the training rows can tell: means and spreads, categories, a vocabulary.
@@ -246,7 +284,8 @@ class Backbone(ABC):
 
         The modality (`text`, `image`, `audio`, `series`, `tabular`, `dna`, `fusion`); `transformer` or `convolution`; where they hold
         `decoder`, `transposed` (linear layers stored as GPT-2 does), `linear` and `layer_norm` (layers of that kind in a convolutional
-        network), `untrained` (a network of tunesmith's own that starts from random weights), `fresh` (some modules are new: see `fresh`).
+        network), `untrained` (a network of tunesmith's own that starts from random weights), `fresh` (some modules are new: see `fresh`),
+        `tower` (the text side of a CLIP or SigLIP), `dual_encoder` (it has `sides`).
         """
 
     @abstractmethod

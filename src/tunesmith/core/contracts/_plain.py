@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import torch
+    from torch import nn
+
+    from tunesmith.core.contracts._backbone import Backbone
 
 Row = Mapping[str, Any]
 """One example: column name -> plain value (text, number, path of a file, bytes of one), or a `Picture`."""
@@ -95,6 +98,23 @@ class Cells:
     bins: tuple[int, ...]
     categories: tuple[int, ...]
     sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Sides:
+    """Both sides of a backbone whose rows are pairs of a picture and a text; `Features.pooled` holds their vectors side by side.
+
+    Attributes:
+        towers: of pictures and of texts, each a backbone with its own network.
+        widths: of their vectors.
+        scale, bias: what the checkpoint multiplies the cosine of both vectors by and adds, where these lie in one space from the start
+            (CLIP, SigLIP); a scale of None where they do not.
+    """
+
+    towers: tuple[tuple[Backbone, nn.Module], tuple[Backbone, nn.Module]]
+    widths: tuple[int, int]
+    scale: float | None = None
+    bias: float = 0.0
 
 
 @dataclass(frozen=True)

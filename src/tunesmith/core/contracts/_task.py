@@ -67,6 +67,8 @@ class Task(ABC):
             baselines and inspections whether they are made for it.
         needs: traits without which a backbone does not serve it; the first of them is the modality that is taken where none was named.
         labelled: whether rows carry a label of their own; False where it is made of the inputs.
+        divides: whether the loss of a batch is that of its pieces together, so that it may be computed in pieces; False where rows are
+            held against each other, as in contrastive learning.
         reads: the field of `Features` that the head reads, or `decoder` where it runs the network's own; only `pooled` is remembered by
             itself.
     """
@@ -75,8 +77,17 @@ class Task(ABC):
     answers: ClassVar[str] = "classes"
     needs: ClassVar[tuple[str, ...]] = ()
     labelled: ClassVar[bool] = True
+    divides: ClassVar[bool] = True
     reads: ClassVar[str] = "pooled"
     phases: ClassVar[tuple[str, ...]] = ("main",)
+
+    def ahead(self) -> int:
+        """How many steps ahead it looks, where rows are time points; 0 where a row is an example by itself."""
+        return 0
+
+    def stride(self) -> int:
+        """How many steps lie between two windows that are scored."""
+        return 1
 
     def meet(self, backbone: Backbone) -> tuple[Task, Backbone]:
         """Both as they go together, before anything is read: a task that knows what the checkpoint brings (an alphabet), a backbone that

@@ -48,7 +48,7 @@ def answer(prediction: Prediction) -> Any:
         >>> answer({"label": "fee", "probability": 0.5}), answer({"labels": ["b", "a"]}), answer({"value": 2.0}), answer({"text": "a"})
         ('fee', ('a', 'b'), 2.0, 'a')
     """
-    return named(next(prediction[key] for key in ("label", "labels", "value", "text") if key in prediction))
+    return named(next(prediction[key] for key in ("label", "labels", "value", "text", "forecast") if key in prediction))
 
 
 def named(value: Any) -> Any:

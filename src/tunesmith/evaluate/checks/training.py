@@ -72,6 +72,8 @@ def loss_independent_of_accumulation(model: Model, task: Task, rows: Sequence[tu
         rows: training rows with their targets; they are one batch, cut into uneven pieces.
     """
     name = "loss_independent_of_accumulation"
+    if not task.divides:
+        return not_applicable(name, f"task '{task.name}' holds the rows of a batch against each other, so a batch has no pieces")
     if len(rows) < 2:
         return not_applicable(name, "a batch of one row has no pieces")
     device = next(model.parameters()).device
