@@ -80,7 +80,7 @@ def test_a_missing_modality_leaves_the_others_as_they_are(checkpoints: Path, how
         assert without[-3:].tolist() == [float(key != "image:photo") for key in backbone.members]
 
 
-def test_weights_of_a_gate_are_those_of_softmax_over_what_is_there(checkpoints: Path) -> None:
+def test_gated_vectors_are_added_where_they_are_there(checkpoints: Path) -> None:
     """Against the formula, step by step."""
     backbone = fusion(checkpoints, KINDS, how="gated", joint_width=8)
     torch.manual_seed(1)
@@ -97,8 +97,7 @@ def test_weights_of_a_gate_are_those_of_softmax_over_what_is_there(checkpoints: 
             value = F.gelu(sides[place] @ linear.weight.T + linear.bias)
             values.append(value)
             gates.append(joint.gates[place](value))
-        shares = torch.cat(gates).exp() / torch.cat(gates).exp().sum()
-        expected = sum(share * value for share, value in zip(shares, values, strict=True))
+        expected = sum(value / (1 + (-gate).exp()) for gate, value in zip(gates, values, strict=True))
     torch.testing.assert_close(pooled(backbone, network, [row])[0], expected, rtol=1e-4, atol=1e-5)
 
 
@@ -151,7 +150,7 @@ def test_columns_of_pictures_share_a_network_or_have_their_own(checkpoints: Path
 
 
 def test_parts_that_do_not_exist_are_named() -> None:
-    with pytest.raises(RecipeError, match="describes 'audio'; of these columns it can describe text, text:text, image, image:photo"):
+    with pytest.raises(RecipeError, match="describes 'audio'; of these columns it can describe text, image, image:photo"):
         registry.create("backbones", "fusion", {"columns": ["text", "photo"], "kinds": PLAIN, "parts": {"audio": {}}})
 
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import tunesmith
-from tunesmith.core.errors import DataError
+from tunesmith.core.errors import DataError, UnknownNameError
 from tunesmith.data.bad_rows import BadRows
 
 WORDS = {"a": "river stone bright", "b": "doctor ward fever"}
@@ -80,6 +80,10 @@ def test_a_run_with_gaps(folder: Path, tmp_path: Path, checkpoints: Path, capfd:
     assert len(predictor.predict(rows)) == 2
     with pytest.raises(DataError, match="no input at all"):
         predictor.predict([{"note": "", "photo": "", "area": "?"}])
+    assert len(predictor.predict([{"note": "river stone bright", "area": "90"}] * 2)) == 2
+    assert predictor.remarks["without the column photo, which the file does not have"] == 2
+    with pytest.raises(UnknownNameError, match="'photo'"):
+        predictor.predict([{"other": "x"}])
     bad_rows = BadRows()
     list(predictor.stream(str(folder / "rows.csv"), bad_rows))
     assert bad_rows.total == 5

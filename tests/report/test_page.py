@@ -20,6 +20,7 @@ from tunesmith.report import charts, facts, page, summary
 VOID = {"meta", "img", "br", "link"}
 OF_KEY = {
     "scoreboard": "scoreboard",
+    "modalities": "modalities",
     "slices": "slices",
     "mistakes": "mistakes",
     "checks": "checks",
@@ -104,7 +105,20 @@ def test_coverage_of_later_rows_is_not_promised(tmp_path: Path, whole: Read) -> 
 
 def test_the_order_of_the_sections(whole: Read) -> None:
     assert whole.sections() == [
-        *("summary", "scoreboard", "scores", "learning", "confusion", "classes", "calibration", "slices", "mistakes", "data", "checks"),
+        *(
+            "summary",
+            "scoreboard",
+            "scores",
+            "learning",
+            "confusion",
+            "classes",
+            "calibration",
+            "modalities",
+            "slices",
+            "mistakes",
+            "data",
+            "checks",
+        ),
         *("cost", "expected", "recipe", "environment", "reproduce"),
     ]
 

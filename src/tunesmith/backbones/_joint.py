@@ -1,8 +1,9 @@
 """How the vectors of several modalities become one, where some of them may be missing.
 
-Each vector is projected to a common width. `Gated` weighs them by a softmax over gates that each vector sets for itself (after the gated
-multimodal unit of Arevalo et al. 2017); `Attention` lets a learned query attend to them as tokens of a transformer layer (Vaswani et al.
-2017). A missing one has no weight in either. Modules of this file are new wherever they are used: no pretraining has touched them.
+Each vector is projected to a common width. `Gated` adds them, each times a gate between 0 and 1 that it sets for itself (after the gated
+multimodal unit of Arevalo et al. 2017; a softmax over the gates would turn one vector up where another is missing). `Attention` lets a
+learned query attend to them as tokens of a transformer layer (Vaswani et al. 2017). A missing one has no weight in either. Modules of this
+file are new wherever they are used: no pretraining has touched them.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class _Projected(nn.Module):
 
 
 class Gated(nn.Module):
-    """A weighted mean of the vectors.
+    """The sum of the vectors, each through a gate that it sets for itself: where one is missing, the others say what they always say.
 
     Args:
         widths: modality -> width of its vector.
@@ -44,9 +45,8 @@ class Gated(nn.Module):
     def forward(self, vectors: Sequence[torch.Tensor], there: torch.Tensor) -> torch.Tensor:
         """(batch, width) of vectors, each (batch, its width), and (batch, modalities) which are there; at least one is in each row."""
         values = self.projected(vectors)
-        logits = torch.cat([gate(values[:, place]) for place, gate in enumerate(self.gates)], dim=1)  # (batch, modalities)
-        weights = F.softmax(logits.masked_fill(~there, float("-inf")), dim=1)
-        found: torch.Tensor = (weights[..., None] * values).sum(dim=1)
+        opened = torch.cat([gate(values[:, place]) for place, gate in enumerate(self.gates)], dim=1).sigmoid()  # (batch, modalities)
+        found: torch.Tensor = ((opened * there)[..., None] * values).sum(dim=1)
         return found
 
 

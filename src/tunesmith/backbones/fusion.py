@@ -86,7 +86,8 @@ class Fusion(Backbone):
             raise ValueError("field 'joint_width' must be a multiple of 4, above 0")
         if unknown := [column for column in self.columns if column not in self.kinds]:
             raise ValueError(f"field 'kinds' does not say what the column {unknown[0]} holds")
-        known = [name for modality, columns in self.modalities().items() for name in (modality, *(f"{modality}:{c}" for c in columns))]
+        known = list(self.modalities())
+        known += [f"{modality}:{c}" for modality, columns in self.modalities().items() if modality not in TOGETHER for c in columns]
         if other := [name for name in self.parts if name not in known]:
             raise ValueError(f"field 'parts' describes {other[0]!r}; of these columns it can describe {', '.join(known)}")
         if (self.source or self.weights) and len(rich := self._rich()) != 1:

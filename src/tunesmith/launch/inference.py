@@ -155,12 +155,20 @@ class Predictor:
             first = True
             for where, row in self._put_together(part.reader, bool(labels)).rows(bad):
                 missing = [column for column in columns if column not in row]
-                if first and missing:
-                    raise UnknownNameError(f"input column in {part.reader.label} called", missing[0], row)
+                if first and (lacking := self._needed(missing)):
+                    raise UnknownNameError(f"input column in {part.reader.label} called", lacking[0], row)
+                self.remarks.update(f"without the column {name}, which the file does not have" for name in missing)
                 if first and labels and not set(labels) & set(row):
                     raise UnknownNameError(f"label column in {part.reader.label} called", labels[0], row)
                 first = False
                 yield (part.reader.label, where), with_paths(dict(row), part.reader.root, paths)
+
+    def _needed(self, missing: Sequence[str]) -> list[str]:
+        """Of columns that a file lacks those that no row can be predicted without: whole modalities may be missing, but not all of them."""
+        every = self.bundle.backbone.modalities()
+        gone = [set(columns) <= set(missing) for columns in every.values()]
+        may = {name for columns, away in zip(every.values(), gone, strict=True) if away and not all(gone) for name in columns}
+        return [name for name in missing if name not in may]
 
     def _put_together(self, reader: Reader, labelled: bool) -> Reader:
         """A reader of time points as one of series or windows, where that is what the bundle learned from; others as they are."""
