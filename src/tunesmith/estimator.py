@@ -1,7 +1,7 @@
 """The same as scikit-learn estimators: fit, predict, predict_proba, score, get_params, usable in `cross_val_score` and pipelines.
 
-`X` is a list or array of texts, of picture paths or picture arrays, or a DataFrame whose columns are the inputs; `y` holds labels or
-numbers. Numeric matrices are refused: they are tables, not texts or pictures.
+`X` is a list or array of texts, of picture paths or picture arrays, a matrix of numbers (NaN where one is missing), or a DataFrame whose
+columns are the inputs; `y` holds labels or numbers.
 
     clf = TunesmithClassifier(adapter="head", epochs=3)
     cross_val_score(clf, texts, labels, cv=3)
@@ -19,12 +19,12 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from tunesmith.api import load, tune
-from tunesmith.core.errors import DataError
 
 COLUMN = "input"
+EMPTY = "X holds no rows: at least one is needed (found array with 0 sample(s))"
 
 
 class _Estimator(BaseEstimator):  # type: ignore[misc]
@@ -61,8 +61,11 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         self.out = out
 
     def _train(self, X: Any, y: Any, task: str) -> None:
-        inputs = rows_of(X)
+        numbers = is_matrix(X)
+        inputs = rows_of(self._checked(X, reset=True) if numbers else X)
         labels = np.asarray(y)
+        if labels.ndim == 2 and labels.shape[1] == 1:
+            labels = column_or_1d(labels, warn=True)
         if labels.ndim != 1:
             raise ValueError(f"y must hold one value a row (got shape {labels.shape})")
         if len(inputs) != len(labels):
@@ -89,9 +92,14 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
             # the caller holds its own test rows; the run's proofs need a few
             split=f"{1 - 2 * self.validation},{self.validation},{self.validation}",
             out=folder,
-            **{"trackers": ["jsonl"], "max_bad_rows": 0, **(self.options or {})},
+            **{"trackers": ["jsonl"], "max_bad_rows": 0, **(_table(inputs[0]) if numbers else {}), **(self.options or {})},
         )
         self.bundle_ = str(self.run_.bundle)
+
+    def _checked(self, X: Any, reset: bool) -> npt.NDArray[np.float64]:
+        """A matrix of numbers; NaN stands for a missing one."""
+        found: npt.NDArray[np.float64] = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan")
+        return found
 
     def _written(self, labels: npt.NDArray[Any]) -> list[str]:
         raise NotImplementedError
@@ -100,7 +108,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "bundle_")
         if self._tuned is None:
             self._tuned = load(self.bundle_)
-        inputs = rows_of(X)
+        inputs = rows_of(self._checked(X, reset=False) if is_matrix(X) else X)
         if len(inputs[0]) != self.n_features_in_:
             raise ValueError(
                 f"X has {len(inputs[0])} features, but {type(self).__name__} is expecting {self.n_features_in_} features as input"
@@ -119,24 +127,47 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
-        tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = True
+        tags.input_tags.one_d_array = False  # lists of texts are; of numbers they are none
+        tags.input_tags.allow_nan = True
         tags.non_deterministic = False
         return tags
+
+
+def is_matrix(X: Any) -> bool:
+    """Whether X holds numbers in rows and columns, or ought to: scikit-learn then says what is wrong with it.
+
+    Example:
+        >>> is_matrix(np.ones((3, 2))), is_matrix([[1, 2], [3, 4]]), is_matrix(["a text"])
+        (True, True, False)
+    """
+    if hasattr(X, "toarray"):
+        return True
+    if hasattr(X, "dtypes") and hasattr(X, "columns"):
+        return all(getattr(kind, "kind", "O") in "biufc" for kind in X.dtypes)
+    if hasattr(X, "dtype") and X.dtype.kind in "biufc":
+        return bool(X.ndim < 3)  # pictures as arrays have more
+    if isinstance(X, list | tuple) and X:
+        first = X[0][0] if isinstance(X[0], list | tuple) and X[0] else X[0]
+        return isinstance(first, int | float | np.number) and not isinstance(first, bool)
+    return hasattr(X, "__array__") and not hasattr(X, "columns") and np.asarray(X).dtype.kind in "biufc" and np.asarray(X).ndim < 3
+
+
+def _table(row: dict[str, Any]) -> dict[str, Any]:
+    """The recipe of a matrix: numbers, whatever they look like."""
+    return {"modality": "tabular", "kinds": [f"{column}=number" for column in row]}
 
 
 def rows_of(X: Any) -> list[dict[str, Any]]:
     """The rows of scikit-learn's X as mappings.
 
     Raises:
-        ValueError: no rows, numbers instead of texts or pictures.
+        ValueError: no rows.
 
     Example:
         >>> rows_of(["a text"])
         [{'input': 'a text'}]
     """
-    if hasattr(X, "toarray"):
-        raise TypeError("sparse matrices hold no texts or pictures; give a list of texts or paths")
     if hasattr(X, "columns") and hasattr(X, "itertuples"):
         rows = [dict(zip(map(str, X.columns), row, strict=True)) for row in X.itertuples(index=False, name=None)]
     else:
@@ -146,30 +177,34 @@ def rows_of(X: Any) -> list[dict[str, Any]]:
         else:
             rows = [{COLUMN: value} if not _is_row(value) else {f"{COLUMN}{i}": v for i, v in enumerate(value)} for value in values]
     if not rows:
-        raise ValueError("X holds no rows: at least one is needed (found array with 0 sample(s))")
-    for row in rows[:1]:
-        for value in row.values():
-            if isinstance(value, int | float | np.number) or (isinstance(value, np.ndarray) and value.ndim < 2):
-                raise ValueError(f"X holds numbers ({value!r}); texts, picture paths or picture arrays are needed")
+        raise ValueError(EMPTY)
     return rows
 
 
+def _rows(X: Any) -> int:
+    """How many rows X has, where it can tell; else 1."""
+    shape = getattr(X, "shape", None)
+    return int(shape[0]) if shape else len(X) if hasattr(X, "__len__") else 1
+
+
 def _is_row(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "OUS"
+    return isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "OUSf"
 
 
 @final
 class TunesmithClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
-    """Classification of texts or pictures as a scikit-learn estimator."""
+    """Classification of texts, pictures, sounds or tables as a scikit-learn estimator."""
 
     def fit(self, X: Any, y: Any) -> TunesmithClassifier:
         """Adapt a backbone to (n,) rows `X` with (n,) labels `y`."""
         if y is None:
             raise ValueError("this estimator requires y to be passed, but the target y is None")
+        if not _rows(X):
+            raise ValueError(EMPTY)
         check_classification_targets(np.asarray(y))
         self.classes_ = np.unique(np.asarray(y))
         if len(self.classes_) < 2:
-            raise DataError(f"y holds one class only ({self.classes_[:1].tolist()}); a classifier needs two or more")
+            raise ValueError(f"y holds one class only ({self.classes_[:1].tolist()}); a classifier needs two or more")
         self._train(X, y, "classification")
         return self
 
@@ -194,12 +229,14 @@ class TunesmithClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
 
 @final
 class TunesmithRegressor(RegressorMixin, _Estimator):  # type: ignore[misc]
-    """Regression on texts or pictures as a scikit-learn estimator."""
+    """Regression on texts, pictures, sounds or tables as a scikit-learn estimator."""
 
     def fit(self, X: Any, y: Any) -> TunesmithRegressor:
         """Adapt a backbone to (n,) rows `X` with (n,) numbers `y`."""
         if y is None:
             raise ValueError("this estimator requires y to be passed, but the target y is None")
+        if np.iscomplexobj(y):
+            raise ValueError("Complex data not supported: y holds complex numbers")
         self._train(X, np.asarray(y, dtype=np.float64), "regression")
         return self
 

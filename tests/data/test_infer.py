@@ -103,6 +103,12 @@ def test_unknown_column_is_answered_with_the_nearest(tmp_path: Path, flag: str) 
         (_cycle("red", "green"), "category"),
         ([None, ""], "empty"),
         (_cycle("x" * 61, "y"), "text"),
+        (["1", "?", "3", "NA", "-", "null"], "number"),
+        (["?", "red", "red", "blue", "blue"], "category"),
+        ([*map(str, range(99)), "x"], "number"),
+        ([*map(str, range(9)), "x"], "text"),
+        (["?", "n/a"], "empty"),
+        ([f"town {i % 25}" for i in range(N)], "category"),
     ],
 )
 def test_kinds(values: list[Any], kind: str) -> None:
@@ -158,6 +164,41 @@ def test_many_columns_are_told_in_few_lines() -> None:
     lines = table_of([Column(f"c{i}", "number", "read", "") for i in range(100)])
     assert len(lines) == 30
     assert lines[-1] == "and 71 more"
+
+
+def test_columns_that_name_rows_or_never_change_are_no_inputs(tmp_path: Path) -> None:
+    columns = {
+        "no": list(range(1, N + 1)),
+        "customer_id": [1000 + 7 * (i * i % 997) for i in range(N)],
+        "order": [f"A-{i:05d}" for i in range(N)],
+        "day": [f"2024-{1 + i // 28:02d}-{1 + i % 28:02d}" for i in range(N)],
+        "country": ["NZ"] * N,
+        "pay": [1000 + 7 * i for i in range(N)],
+        "grade": _cycle("1", "?", "3"),
+        "label": _cycle("a", "b"),
+    }
+    found = _infer(tmp_path, columns)
+    assert found.kinds == {"day": "date", "pay": "number", "grade": "number"}
+    why = _told(found, "inputs")[1]
+    assert "no (an identifier: a different whole number in every row, counting up)" in why
+    assert "customer_id (an identifier: a different whole number in every row)" in why
+    assert "order (an identifier: a different word in every row)" in why
+    assert "country (the same in every row)" in why
+    assert "grade holds numbers ('?' is read as missing)" in why
+    assert _infer(tmp_path, columns, inputs=["no", "country"]).inputs == ["no", "country"]
+    assert _infer(tmp_path, {"order": columns["order"], "label": columns["label"]}).inputs == ["order"]
+
+
+def test_numbers_among_which_some_are_none_are_told(tmp_path: Path) -> None:
+    found = _infer(tmp_path, {"pay": [*(str(100 + 3 * i) for i in range(N - 1)), "much"], "label": _cycle("a", "b")})
+    assert found.kinds == {"pay": "number"}
+    assert f"1 of the first {N} rows hold none, such as 'much'" in _told(found, "inputs")[1]
+
+
+def test_a_task_without_labels_takes_no_column_for_one(tmp_path: Path) -> None:
+    found = _infer(tmp_path, {"age": _cycle(*range(20, 60)), "kind": _cycle("x", "y")}, task="masked_cells")
+    assert (found.label, found.modality, found.inputs) == ([], "tabular", ["age", "kind"])
+    assert _told(found, "label")[:2] == ("none", "task 'masked_cells' makes it of the inputs")
 
 
 def test_pictures(tmp_path: Path) -> None:

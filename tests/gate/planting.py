@@ -75,7 +75,7 @@ def view(
         group=more.pop("group", None),
         time=more.pop("time", None),
         splits={split: np.asarray(numbers, np.int64) for split, numbers in splits.items()},
-        answers="labels" if several else "classes" if more.get("classes") else "numbers",
+        answers=more.pop("answers", "labels" if several else "classes" if more.get("classes") else "numbers"),
         targets={split: np.asarray([targets[number] for number in numbers]) for split, numbers in splits.items()},
         classes=more.pop("classes", ()),
         read=read,

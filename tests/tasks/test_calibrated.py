@@ -191,7 +191,7 @@ def test_confidence_is_of_what_is_said() -> None:
     assert Regression().confidence(outputs) is None
 
 
-@pytest.mark.parametrize("name", registry.entries("tasks"))
+@pytest.mark.parametrize("name", ["classification", "multilabel", "regression"])
 def test_calibrated_tasks_are_rebuilt_from_their_settings(name: str) -> None:
     outputs, truth = drawn(60, 0)
     task: Any = {"classification": Classification, "multilabel": Multilabel, "regression": Regression}[name]()

@@ -87,8 +87,8 @@ class Fusion(Backbone):
         if (self.source or self.weights) and len(rich := self._rich()) != 1:
             raise ValueError(
                 f"fields 'source' and 'weights' (--backbone, --weights) tell of one network, and these columns are read by "
-                f"{' and '.join(rich) or 'none that is pretrained'}; give each its own, as in "
-                f"--set backbone.parts.{(rich or known)[0]}.source=..."
+                f"{' and '.join(rich) or 'none that is pretrained'}; give each its own, "
+                f"as in --set backbone.parts.{(rich or known)[0]}.source=..."
             )
 
     def _rich(self) -> list[str]:
@@ -183,6 +183,22 @@ class Fusion(Backbone):
             modality = MODALITY[self.kinds[column]]
             found[modality] = (*found.get(modality, ()), column)
         return found
+
+    def parts_of(self, network: nn.Module) -> dict[str, tuple[Backbone, nn.Module]]:
+        return {key: (member.backbone, getattr(network, member.network)) for key, member in self.members.items()}
+
+    def with_parts(self, parts: Mapping[str, Backbone]) -> Fusion:
+        members = {key: dataclasses.replace(member, backbone=parts.get(key, member.backbone)) for key, member in self.members.items()}
+        return self._sharing(members)
+
+    def as_it_came(self) -> Fusion:
+        return self._sharing(self.members, how="concatenate")
+
+    def _sharing(self, members: dict[str, Member], **changes: Any) -> Fusion:
+        """A copy with these backbones, which may know more than their options tell."""
+        made = dataclasses.replace(self, **changes)
+        made.__dict__["members"] = members
+        return made
 
     def check(self, row: Row) -> str | None:
         there = self._there(row)

@@ -165,12 +165,15 @@ def infer(table: Table, recipe: DataRecipe, task: str | None) -> Columns:
         decisions.append(Decision("label", ", ".join(label), "as given", "--label"))
     elif not labelled:
         decisions.append(Decision("label", "none", f"task '{task}' makes it of the inputs", "--label"))
+    said = task is None and _said(sample, label, recipe, {split, recipe.group, recipe.time})
+    if said:
+        family = registry.find("tasks", "ctc").load()
     if family is not None and family.needs and recipe.modality is None:
         recipe = dataclasses.replace(recipe, modality=family.needs[0])
     useless = _useless(table, sample, {name for name in table.columns if name not in {*(recipe.inputs or []), *label}})
     group = recipe.group if recipe.group and kind_of(sample[recipe.group]) not in PATHS else None  # pictures that repeat are inputs too
     kinds, modality = _inputs(sample, recipe, {*label, split, group, recipe.time}, useless, decisions)
-    if task is None and _said(sample, kinds, label, recipe):
+    if said:
         why = f"column '{label[0]}' holds what is said in the sounds (a checkpoint of Whisper: --task transcription)"
         task = "ctc"
         decisions.append(Decision("task", task, why, "--task"))
@@ -216,11 +219,15 @@ def _transcripts(
     return None
 
 
-def _said(sample: dict[str, list[Value]], kinds: dict[str, str], label: list[str], recipe: DataRecipe) -> bool:
-    """Whether the label is what is said in the only input, a sound."""
-    if len(label) != 1 or list(kinds.values()) != ["audio"] or kind_of(sample[label[0]]) != "text":
+def _said(sample: dict[str, list[Value]], label: list[str], recipe: DataRecipe, taken: set[str | None]) -> bool:
+    """Whether the label is what is said in a column of sounds: by its name, or as it was given and holds several words."""
+    if len(label) != 1 or recipe.modality not in (None, "audio") or kind_of(sample[label[0]]) != "text":
         return False
-    return label[0].lower() in TRANSCRIPTS or (recipe.label is not None and sum(" " in str(value or "") for value in sample[label[0]]) > 0)
+    free = recipe.inputs or [name for name in sample if name not in taken | set(label)]
+    sounds = [name for name in free if kind_of(sample[name]) == "audio"]
+    if not sounds or (recipe.inputs and len(sounds) < len(free)):
+        return False
+    return label[0].lower() in TRANSCRIPTS or (recipe.label is not None and any(" " in str(value or "") for value in sample[label[0]]))
 
 
 def _label_column(sample: dict[str, list[Value]], recipe: DataRecipe, split: str | None, decisions: list[Decision]) -> str:
@@ -245,7 +252,7 @@ IDENTIFIER = re.compile(r"(.*[_\W])?(id|ids|uuid|guid|index|idx|key|row|rownum|n
 GAPS = 3
 """Mean step up to which whole numbers that only rise are taken to count rows, some of which have gone."""
 
-CODE = re.compile(r"(?=[^\W\d]*\d)[\w-]{1,40}")
+CODE = re.compile(r"(?=[\w-]*\d)[\w-]{1,40}")
 """A word with a digit in it, as numbers of customers and orders are written."""
 
 

@@ -7,13 +7,16 @@ many Shapley values for model explanation"): a column that plays has the row's o
 
 so the effects of a row add up to its score minus that of the typical row, exactly, however few orders are drawn. Orders are drawn in pairs
 with their reverse (antithetic sampling, Mitchell et al. 2022, "Sampling permutations for Shapley value estimation"): where no more than two
-columns act on each other at once, one pair already gives the exact values. A column that holds the typical cell has no effect.
+columns act on each other at once, one pair already gives the exact values; of a few columns all orders are gone through. A column that
+holds the typical cell has no effect.
 
 What is told is what the model does, not what the world does: an effect is no promise that changing the cell changes the outcome.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -55,7 +58,9 @@ def effects(
         return found
     random = np.random.default_rng(seed)
     orders: list[list[str]] = []
-    for _ in range(pairs if len(playing) > 2 else 1):
+    if len(playing) < 8 and math.factorial(len(playing)) <= 2 * pairs:
+        orders = [list(order) for order in itertools.permutations(playing)]
+    for _ in range(0 if orders else pairs):
         order = [playing[place] for place in random.permutation(len(playing))]
         orders += [order, order[::-1]]
     made: dict[frozenset[str], int] = {}

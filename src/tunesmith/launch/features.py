@@ -81,7 +81,7 @@ def of(work: Path, parts: Parts, model: Model, rows: AnyRows, divided: Divided, 
     training = dataclasses.replace(parts.recipe.training, augment=False)
     recipe = dataclasses.replace(parts.recipe, training=training)
     parts = dataclasses.replace(parts, adapter=registry.create("adapters", "head", {}), recipe=recipe)
-    with Meter() as meter, _nothing_trains(model):
+    with Meter() as meter, _nothing_trains(model), _as_it_came(model):
         found = stand_in(work, parts, model, rows, divided, device)
         with remembering(parts, model, rows, divided, device, found) as spared:
             backbone = model.backbone
@@ -92,6 +92,17 @@ def of(work: Path, parts: Parts, model: Model, rows: AnyRows, divided: Divided, 
                 for name, numbers in divided.splits.items()
             }
     return RunFeatures(splits, meter.spent.longer(spared))
+
+
+@contextmanager
+def _as_it_came(model: Model) -> Iterator[None]:
+    """Nothing new stands between the network's features and who reads them within the context."""
+    own = model.backbone
+    model.backbone = own.as_it_came()
+    try:
+        yield
+    finally:
+        model.backbone = own
 
 
 @contextmanager

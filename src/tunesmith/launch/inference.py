@@ -187,6 +187,7 @@ class Predictor:
             for place, row in self._usable(data, bad, task.settings()["label"]):
                 try:
                     target = task.target(task.raw(row))
+                    task.check(row, self.bundle.backbone)
                 except RowError as error:
                     bad.add(*place, str(error))
                     continue

@@ -14,6 +14,7 @@ KINDS: dict[str, set[str]] = {
     "image transformer": {"image", "transformer"},
     "image convolution": {"image", "convolution"},
     "audio transformer": {"audio", "transformer", "linear", "layer_norm"},
+    "table transformer": {"tabular", "transformer"},
     "ConvNeXt kind": {"image", "convolution", "linear", "layer_norm"},
 }
 

@@ -19,6 +19,8 @@ PIPELINES = {
     ("image", "classification"): "image-classification",
     ("image", "multilabel"): "image-classification",
     ("dual_encoder", "contrastive"): "zero-shot-image-classification",
+    ("tabular", "classification"): "tabular-classification",
+    ("tabular", "regression"): "tabular-regression",
     ("audio", "ctc"): "automatic-speech-recognition",
     ("audio", "transcription"): "automatic-speech-recognition",
     ("audio", "classification"): "audio-classification",

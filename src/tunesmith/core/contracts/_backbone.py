@@ -161,6 +161,18 @@ class Backbone(ABC):
         """Modality -> its columns, where a row may lack some of several modalities; empty where it needs all its inputs."""
         return {}
 
+    def parts_of(self, network: nn.Module) -> Mapping[str, tuple[Backbone, nn.Module]]:
+        """Vectors that are made apart from each other, each with its backbone and network; empty where there is but one."""
+        return {}
+
+    def with_parts(self, parts: Mapping[str, Backbone]) -> Backbone:
+        """A copy in which others make some of the vectors of `parts_of`."""
+        raise NotImplementedError("only a backbone made of others has parts")
+
+    def as_it_came(self) -> Backbone:
+        """The same without what joins its parts by new weights: its features tell what was there before anything is trained."""
+        return self
+
     @abstractmethod
     def width(self, network: nn.Module) -> int:
         """Width of `Features.pooled`."""
