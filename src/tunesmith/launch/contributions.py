@@ -50,7 +50,13 @@ def measured(ready: Ready, model: Model, task: Task, whole: Outcome) -> list[dic
     found = []
     for name, columns in every.items():
         others = np.any([there for other, there in held.items() if other != name], axis=0)
-        line = {"name": name, "columns": list(columns), "rows": int(others.sum()), "missing": int((~held[name]).sum())}
+        line = {
+            "name": name,
+            "columns": list(columns),
+            "kinds": sorted({kinds[c] for c in columns}),
+            "rows": int(others.sum()),
+            "missing": int((~held[name]).sum()),
+        }
         if others.any():
             gaps: list[Row] = [{**row, **dict.fromkeys(columns)} for row, kept in zip(rows, others, strict=True) if kept]
             part = whole.take(places[others])
@@ -83,6 +89,7 @@ def _difference(ready: Ready, task: Task, whole: Outcome, without: Outcome) -> d
     known = isinstance(sure, Difference)
     return {
         "metric": metric,
+        "direction": task.directions()[metric],
         "score": one.test,
         "score_without": other.test,
         "difference": one.test - other.test,
