@@ -15,14 +15,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
 
 from tunesmith.core.cache import GB, cache_folder
 from tunesmith.core.contracts import Backbone, Batch, Row
 from tunesmith.core.errors import OutputError
 from tunesmith.core.feature_store import FeatureStore
 from tunesmith.core.kinds import is_empty
-from tunesmith.core.model import Model, to_device
+from tunesmith.core.model import Bare, Model, to_device
 from tunesmith.data.prepare import Divided
 from tunesmith.data.ready import AnyRows
 from tunesmith.data.split import NAMES
@@ -103,7 +102,7 @@ def _part(
     """What remembers a vector, of all rows that have it; None where that is not exact, has no room or no time."""
     part, network = model.backbone.parts_of(model._bare[0])[key]
     training = parts.recipe.training
-    alone = Model(part, network, nn.Identity())
+    alone = Model(part, network, Bare())
     store = FeatureStore(cache_folder() / "features", computation(alone, None), int(training.cache_gb * GB))
     frozen = Frozen(part, network, None, store, still=True)
     some = list(_having(part, (rows[int(number)] for number in divided.splits["train"][:SAMPLE])))
