@@ -214,7 +214,7 @@ def _run(run: Run, ready: Ready, model: Model, checkpoint: Path | None, deadline
             predicted = outcome.predict_split(run, ready, model, task, test)
         judging_began = time.perf_counter()
         contributed = contributions.measured(ready, model, task, predicted.outcome)
-    judged = judging.judged(run, ready, trained, task, predicted, known, meter.spent.longer(spared + earlier + kept.seconds))
+    judged = judging.judged(run, ready, trained, task, predicted, known, meter.spent.longer(spared + earlier + kept.seconds + kept.spared))
     judged["modalities"] = contributed
     known.seconds["judging"] = time.perf_counter() - judging_began
     comparing_began = time.perf_counter()

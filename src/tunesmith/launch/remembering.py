@@ -162,7 +162,7 @@ def _computed(found: StandIn, parts: Parts, model: Model, table: AnyRows, divide
     """Compute what is not known yet; gives for how many rows, None where it cannot be kept and the model can do without."""
     model.eval()
     try:
-        computed = found.frozen.remember(_told(_all(parts, table, divided, found.views), found.count(divided)), device)
+        computed = found.frozen.remember(told(_all(parts, table, divided, found.views), found.count(divided)), device)
     except OutputError as error:
         if parts.adapter.penalties() is not None:
             raise
@@ -170,14 +170,14 @@ def _computed(found: StandIn, parts: Parts, model: Model, table: AnyRows, divide
         return None
     count = found.count(divided)
     size = found.row_bytes * count / GB
-    told = f"{computed:,} of {count:,} computed, the others known ({size:.2g} GB in {found.frozen.store.folder})"
-    console.say(f"feature cache: {found.what}: {told}")
+    counted = f"{computed:,} of {count:,} computed, the others known ({size:.2g} GB in {found.frozen.store.folder})"
+    console.say(f"feature cache: {found.what}: {counted}")
     if excess := found.frozen.store.room.excess():
         console.say(f"feature cache: {excess}")
     return computed
 
 
-def _told(rows: Iterator[tuple[Row, Random | None]], count: int) -> Iterator[tuple[Row, Random | None]]:
+def told(rows: Iterator[tuple[Row, Random | None]], count: int) -> Iterator[tuple[Row, Random | None]]:
     """The rows as they are; how many were asked for is told from time to time, as nothing else is heard for minutes."""
     last = time.monotonic()
     for number, row in enumerate(rows):

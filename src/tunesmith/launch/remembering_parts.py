@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ from tunesmith.data.ready import AnyRows
 from tunesmith.data.split import NAMES
 from tunesmith.engine.frozen import Frozen, computation
 from tunesmith.launch import console
-from tunesmith.launch.remembering import SAMPLE
+from tunesmith.launch.remembering import SAMPLE, told
 from tunesmith.launch.resolve import Parts
 
 SHARE = 0.6
@@ -39,17 +39,21 @@ class Kept:
     """What is remembered.
 
     Attributes:
-        seconds: that computing took, and would have taken for what an earlier run had computed.
+        names: of the vectors.
+        seconds: that computing took.
+        spared: that it would have taken for what an earlier run had computed.
     """
 
+    names: Sequence[str] = ()
     seconds: float = 0.0
+    spared: float = 0.0
 
 
 @contextlib.contextmanager
 def remembering_parts(
     parts: Parts, model: Model, rows: AnyRows, divided: Divided, processes: Any, deadline: float | None
 ) -> Iterator[Kept]:
-    """Compute the vectors of networks that never change, and put what remembers them in their place within the context.
+    """Where several epochs would compute the same vectors, compute them once and put what remembers them in their place within the context.
 
     Args:
         parts: with a recipe without gaps.
@@ -59,18 +63,31 @@ def remembering_parts(
         processes: this process among those that train, each of which would remember for itself.
         deadline: when the run must have ended, by `time.monotonic`; None for whenever it has.
     """
-    kept, own = Kept(), model.backbone
-    if _pays(parts, model, processes.num_processes):
-        device = processes.device
-        model.to(device)
-        before = model.training
-        model.eval()
-        found = {key: part for key in _frozen(model) if (part := _part(parts, model, key, rows, divided, device, deadline, kept))}
-        model.train(before)
-        if found:
-            model.backbone = own.with_parts(found)
-            told = "; their pictures and sounds do not change at random" if parts.recipe.training.augment and own.augments else ""
-            console.say(f"feature cache: {', '.join(found)}: computed once, as their networks do not change{told}")
+    if not _pays(parts, model, processes.num_processes):
+        yield Kept()
+        return
+    model.to(processes.device)
+    with in_place(parts, model, rows, divided, processes.device, deadline) as kept:
+        if kept.names:
+            still = (
+                "; their pictures and sounds do not change at random" if parts.recipe.training.augment and model.backbone.augments else ""
+            )
+            console.say(f"feature cache: {', '.join(kept.names)}: computed once, as their networks do not change{still}")
+        yield kept
+
+
+@contextlib.contextmanager
+def in_place(
+    parts: Parts, model: Model, rows: AnyRows, divided: Divided, device: torch.device, deadline: float | None = None
+) -> Iterator[Kept]:
+    """Put what remembers the vectors of pretrained networks that do not change in their place within the context; arguments as above."""
+    kept, own, training = Kept(), model.backbone, model.training
+    model.eval()
+    found = {key: part for key in _frozen(model) if (part := _part(parts, model, key, rows, divided, device, deadline, kept))}
+    model.train(training)
+    if found:
+        kept.names = list(found)
+        model.backbone = own.with_parts(found)
     try:
         yield kept
     finally:
@@ -91,9 +108,9 @@ def _pays(parts: Parts, model: Model, processes: int) -> bool:
 
 
 def _frozen(model: Model) -> list[str]:
-    """Vectors whose network never changes."""
-    every = model.backbone.parts_of(model._bare[0])
-    return [key for key, (_, network) in every.items() if not any(p.requires_grad for p in network.parameters())]
+    """Vectors whose network is pretrained and never changes."""
+    every, new = model.backbone.parts_of(model._bare[0]), {id(part) for part in model.fresh()}
+    return [key for key, (_, network) in every.items() if id(network) not in new and not any(p.requires_grad for p in network.parameters())]
 
 
 def _part(
@@ -120,11 +137,13 @@ def _part(
     began = time.perf_counter()
     try:
         numbers = (number for name in NAMES for number in divided.splits[name])
-        computed = frozen.remember(((row, None) for row in _having(part, (rows[int(number)] for number in numbers))), device)
+        held = _having(part, (rows[int(number)] for number in numbers))
+        computed = frozen.remember(told(((row, None) for row in held), count), device)
     except OutputError as error:
         console.say(f"feature cache: {key}: off: {error}")
         return None
-    kept.seconds += time.perf_counter() - began + each * (count - computed)
+    kept.seconds += time.perf_counter() - began
+    kept.spared += each * (count - computed)
     return frozen
 
 
