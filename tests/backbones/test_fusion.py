@@ -93,8 +93,8 @@ def test_weights_of_a_gate_are_those_of_softmax_over_what_is_there(checkpoints: 
         for place, key in enumerate(backbone.members):
             if key == "image:photo":
                 continue
-            norm, linear, _ = joint.projected.project[place]
-            value = F.gelu(F.layer_norm(sides[place], (32,), norm.weight, norm.bias) @ linear.weight.T + linear.bias)
+            linear = joint.projected.project[place][0]
+            value = F.gelu(sides[place] @ linear.weight.T + linear.bias)
             values.append(value)
             gates.append(joint.gates[place](value))
         shares = torch.cat(gates).exp() / torch.cat(gates).exp().sum()
@@ -162,6 +162,14 @@ def test_what_parts_learn_of_training_rows_is_kept(checkpoints: Path) -> None:
     assert fitted.parts["tabular"]["knots"] == expected.knots
     assert fitted.parts["tabular"]["words"] == expected.words
     assert fitted.traits() >= {"fusion", "fresh"}
+
+
+def test_a_typical_row_has_the_cells_of_the_table_and_nothing_else(checkpoints: Path) -> None:
+    found = fusion(checkpoints, KINDS).typical()
+    assert found is not None
+    assert (found["text"], found["photo"]) == (None, None)
+    assert found["job"].startswith("job ")
+    assert fusion(checkpoints).typical() is None
 
 
 def test_blocks_hold_every_parameter_once_and_align_at_the_output(checkpoints: Path) -> None:

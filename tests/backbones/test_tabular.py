@@ -153,6 +153,28 @@ def test_a_network_refuses_columns_that_it_does_not_know(tmp_path: Path) -> None
         made(source=str(tmp_path / "none")).fit(lambda: iter(rows()), 0)
 
 
+@pytest.mark.parametrize("kinds", [KINDS, {"age": "number"}, {"job": "category"}])
+def test_the_form_in_numpy_gives_the_vectors_of_torch(kinds: dict[str, str], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    first = made(columns=tuple(kinds), kinds=tuple(kinds.values()), depth=3).fit(lambda: iter(rows()), 0)
+    network = first.open()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.2)
+    first.save(network, network.state_dict(), tmp_path)
+    again = first.moved(tmp_path)
+    light = again.light(lambda weights: weights)
+    assert light is not None
+    some = [*rows(9), {"age": "400", "job": "astronaut", "since": "1999-01-01"}]
+    some += [{"age": "?", "job": "cook"}] if "job" in kinds else []
+    with torch.no_grad():
+        expected = again.features(again.open().eval(), again.collate([again.encode(row) for row in some])).pooled
+    assert expected is not None
+    np.testing.assert_allclose(light(some), expected.numpy(), atol=2e-5)
+    assert first.light(lambda weights: weights) is None
+    assert again.light(lambda weights: None) is None
+
+
 def test_settings_survive_columns_called_like_our_own_fields(tmp_path: Path) -> None:
     found = Tabular(columns=("source", "weights"), kinds=("number", "category")).fit(
         lambda: iter([{"source": str(i), "weights": "ab"[i % 2]} for i in range(20)]), 0

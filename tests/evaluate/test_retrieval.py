@@ -76,7 +76,7 @@ def test_weights_count_rows_again() -> None:
 
 
 def test_the_same_vector_everywhere_scores_as_chance() -> None:
-    said: list[dict[str, Any]] = [{"image": [1.0], "text": [1.0]}] * len(THINGS)
+    said: list[dict[str, Any]] = [{"image_vector": [1.0], "text_vector": [1.0]}] * len(THINGS)
     scores = RetrievalScores()
     scores.update(said, THINGS.tolist())
     found = scores.compute()

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.gate.planting import clean_rows, clean_splits, found, sentence, view
+from tests.gate.views import view_of
 
 from tunesmith.core.contracts import Picture
 from tunesmith.core.findings import Finding
 from tunesmith.gate import leave_out
 from tunesmith.gate._rows import file_mark
+from tunesmith.gate.duplicates import Duplicates
 
 
 def test_leaked_test_rows_are_all_found_and_only_their_training_copies_left_out() -> None:
@@ -57,6 +59,17 @@ def test_few_short_texts_that_coincide_are_no_error(texts: tuple[str, str], seve
     assert found(view(rows, splits), "duplicates")["test_rows_in_training"].severity == severity
     rows[0], rows[1000] = {**rows[5]}, {**rows[5]}  # one long text: the median of two is not short any more
     assert found(view(rows, splits), "duplicates")["test_rows_in_training"].severity == "error"
+
+
+@pytest.mark.parametrize(("weighed", "severity"), [(False, "warning"), (True, "error")])
+def test_rows_of_a_table_with_common_cells_coincide_by_chance(weighed: bool, severity: str) -> None:
+    rows = [{"grade": str(i % 5), "size": str(i % 3)} | ({"weight": f"{i % 40}.25{i % 40}"} if weighed else {}) for i in range(60)]
+    splits = ["train"] * 40 + ["test"] * 20
+    kinds = {"grade": "number", "size": "category"} | ({"weight": "number"} if weighed else {})
+    rows = [{**row, **(rows[i - 40] if i >= 40 else {})} for i, row in enumerate(rows)]
+    finding = next(f for f in Duplicates().inspect(view_of(rows, kinds, splits, [0] * 60, "ab")) if f.name == "test_rows_in_training")
+    assert (finding.count, finding.severity) == (20, severity)
+    assert ("chance makes such rows equal" in finding.what) is not weighed
 
 
 def test_contradictory_labels_are_counted_and_not_decided_by_the_order_of_rows() -> None:

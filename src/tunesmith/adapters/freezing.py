@@ -64,6 +64,8 @@ class Head(Freezing):
         return None
 
     def defaults(self, traits: set[str]) -> Defaults:
+        if "fresh" in traits:  # networks that begin at random train too, and are less patient than a linear head
+            return Defaults(lr=1e-3, head_lr=1e-3, schedule="cosine")
         return Defaults(lr=5e-3, head_lr=5e-3, schedule="cosine")
 
     def apply(self, model: Model, seed: int) -> None:

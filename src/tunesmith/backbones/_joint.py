@@ -17,11 +17,11 @@ HEADS = 4
 
 
 class _Projected(nn.Module):
-    """Vectors of each modality, normalised and projected to a common width."""
+    """Vectors of each modality, projected to a common width."""
 
     def __init__(self, widths: Mapping[str, int], width: int) -> None:
         super().__init__()
-        self.project = nn.ModuleList([nn.Sequential(nn.LayerNorm(size), nn.Linear(size, width), nn.GELU()) for size in widths.values()])
+        self.project = nn.ModuleList([nn.Sequential(nn.Linear(size, width), nn.GELU()) for size in widths.values()])
 
     def forward(self, vectors: Sequence[torch.Tensor]) -> torch.Tensor:
         """(batch, modalities, width)."""

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from tunesmith.core.arrays import Arrays, Floats
+
 SMALL = "small"
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 MODEL_TYPE = "tunesmith_tabular"
@@ -239,14 +241,20 @@ class Tabular(Backbone):
         codes = [GONE if text is None else known.get(text, OTHER) for known, text in zip(self._codes, texts, strict=True)]
         return {"numbers": numbers, "codes": codes}
 
-    def collate(self, items: Sequence[Encoded]) -> Batch:
+    def _arrays(self, items: Sequence[Encoded]) -> tuple[Floats, npt.NDArray[np.int64]]:
+        """(rows, numbers, channels) and (rows, categories)."""
         import numpy as np
-        import torch
 
         count = len(items)
         numbers = np.asarray([item["numbers"] for item in items], np.float64).reshape(count, len(self._names[0]))
         codes = np.asarray([item["codes"] for item in items], np.int64).reshape(count, len(self._names[1]))
-        return {"numbers": torch.from_numpy(self.scale.encoded(numbers)), "codes": torch.from_numpy(codes)}
+        return self.scale.encoded(numbers), codes
+
+    def collate(self, items: Sequence[Encoded]) -> Batch:
+        import torch
+
+        numbers, codes = self._arrays(items)
+        return {"numbers": torch.from_numpy(numbers), "codes": torch.from_numpy(codes)}
 
     def sizes(self, rows: Sequence[Row]) -> npt.NDArray[np.int64]:
         import numpy as np
@@ -311,6 +319,25 @@ class Tabular(Backbone):
         if categories:
             chosen["tokenizer.vectors.weight"] = weights["tokenizer.vectors.weight"][vectors]
         return chosen
+
+    def light(self, fold: Callable[[Arrays], Arrays | None]) -> Callable[[Sequence[Row]], Floats] | None:
+        stored = self._stored
+        if stored is None or self.weights or self.scratch or list(self.columns) != list(stored["columns"]):
+            return None
+        from safetensors.numpy import load_file
+
+        from tunesmith.backbones import _light_ft
+
+        weights = fold(dict(load_file(Path(self.source).expanduser() / WEIGHTS)))
+        if weights is None:
+            return None
+        sizes, heads = [SPECIAL + len(words) for words in self.learned.words], self._whole.heads
+
+        def vectors(rows: Sequence[Row]) -> Floats:
+            numbers, codes = self._arrays([self.encode(row) for row in rows])
+            return _light_ft.vectors(weights, numbers, codes, sizes, heads)
+
+        return vectors
 
     def features(self, network: nn.Module, batch: Batch) -> Features:
         hidden = network(batch["numbers"], batch["codes"])  # (batch, 1 + cells, width)

@@ -13,6 +13,7 @@ from tunesmith.baselines._kinds import drawn, parts_of, picked
 from tunesmith.baselines._linear import NEEDS, Matrix, chosen
 from tunesmith.core.arrays import Floats
 from tunesmith.core.contracts import Row
+from tunesmith.core.kinds import is_empty
 from tunesmith.core.outcomes import Baseline, Given, Said
 from tunesmith.core.pictures import read_picture
 from tunesmith.core.threads import one_thread
@@ -73,8 +74,11 @@ class Pixels(Baseline):
             yield np.stack([np.stack([self._small(row, column) for column in columns]) for row in some])
 
     def _small(self, row: Row, column: str) -> npt.NDArray[np.uint8]:
+        """(side, side, 3); black where there is no picture."""
         from PIL import Image
 
+        if is_empty(row.get(column), "image"):
+            return np.zeros((self.side, self.side, 3), np.uint8)
         return np.asarray(read_picture(row.get(column), column).resize((self.side, self.side), Image.Resampling.BILINEAR))
 
 

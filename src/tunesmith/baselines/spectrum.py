@@ -14,6 +14,7 @@ from tunesmith.baselines._kinds import drawn, parts_of, picked
 from tunesmith.baselines._linear import NEEDS, Matrix, chosen
 from tunesmith.core.arrays import Floats
 from tunesmith.core.contracts import Row
+from tunesmith.core.kinds import is_empty
 from tunesmith.core.outcomes import Baseline, Given, Said
 from tunesmith.core.sounds import outline, read_sound
 from tunesmith.core.spectra import log_mel
@@ -54,8 +55,9 @@ class Spectrum(Baseline):
     def said(self, given: Given) -> Said:
         places, note = drawn(given, MOST_ROWS)
         columns = [column for column, kind in given.inputs.items() if kind == "audio"]
-        rates = Counter(outline(row.get(columns[0]), columns[0]).rate for row, _ in zip(given.rows("train"), range(RATES), strict=False))
-        rate = min(self.rate, rates.most_common(1)[0][0])
+        held = (row for row in given.rows("train") if not is_empty(row.get(columns[0]), "audio"))
+        rates = Counter(outline(row[columns[0]], columns[0]).rate for row, _ in zip(held, range(RATES), strict=False))
+        rate = min(self.rate, rates.most_common(1)[0][0]) if rates else self.rate
         values = np.concatenate(list(self._statistics(picked(given.rows("train"), places), columns, rate)))
         mean, deviation = values.mean(axis=0), np.maximum(values.std(axis=0), 1e-3)
 
@@ -72,6 +74,9 @@ class Spectrum(Baseline):
             yield np.stack([np.concatenate([self._of(row, column, rate) for column in columns]) for row in some])
 
     def _of(self, row: Row, column: str, rate: int) -> Floats:
+        """(values,) of a sound; all 0 where there is none."""
+        if is_empty(row.get(column), "audio"):
+            return np.zeros((2 + self.stretches) * self.bands, np.float32)
         wave = read_sound(row.get(column), column, rate, 0, round(self.seconds * rate))
         spectrum = log_mel(wave, rate, self.bands)  # (frames, bands)
         ends = np.linspace(0, len(spectrum), self.stretches + 1)

@@ -123,6 +123,15 @@ class Model(nn.Module):
         return {name: p for name, p in self.named_parameters() if p.requires_grad}
 
 
+class Bare(nn.Module):
+    """The head of a model whose outputs are the features themselves: a part of another model, say."""
+
+    def forward(self, features: Features) -> torch.Tensor:
+        """(batch, width)."""
+        assert features.pooled is not None, "a part of a model gives pooled features"
+        return features.pooled
+
+
 def to_device(value: Any, device: torch.device) -> Any:
     """Tensors of a nested batch on a device; everything else as it is."""
     if isinstance(value, torch.Tensor):

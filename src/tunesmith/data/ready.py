@@ -23,6 +23,7 @@ from tunesmith.core.contracts import Backbone, Picture
 from tunesmith.core.errors import OutputError
 from tunesmith.core.feature_store import KEY_BYTES, FeatureStore, Writer
 from tunesmith.core.files import atomic
+from tunesmith.core.kinds import is_empty
 from tunesmith.data.table import Table
 from tunesmith.data.windows import WindowRows
 
@@ -121,16 +122,16 @@ class ReadyRows:
         Raises:
             RowError: the row's inputs cannot be used.
         """
-        keys = [key_of(row.get(column)) for column in self.columns]
-        if None in keys:
+        keys = {column: key_of(row[column]) for column in self.columns if not is_empty(row.get(column), "image")}
+        if not keys or None in keys.values():
             return backbone.check(row), []  # it says what is wrong
-        known = {column: key for column, key in zip(self.columns, keys, strict=True) if key is not None and key in self.store}
+        known = {column: key for column, key in keys.items() if key is not None and key in self.store}
         ready = backbone.ready({**row, **{column: unpacked(self.store[key]) for column, key in known.items()}})
         remark = backbone.check(ready)
         made = []
-        for place, (column, key) in enumerate(zip(self.columns, keys, strict=True)):
+        for column, key in keys.items():
             assert key is not None
-            self.keys[number, place] = np.frombuffer(key, np.uint8)
+            self.keys[number, self.columns.index(column)] = np.frombuffer(key, np.uint8)
             if column not in known:
                 made.append((key, packed(ready[column])))
         return remark, made

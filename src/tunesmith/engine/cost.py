@@ -164,7 +164,7 @@ def batch_of(loader: Loader, places: Sequence[int], device: torch.device) -> Bat
 def _predict(model: Model, batch: Batch) -> None:
     training = model.training
     model.eval()
-    with torch.inference_mode():
+    with torch.no_grad():  # under inference mode the counter fails on weights that are computed (weight norm, as in Wav2Vec2)
         model(batch)
     model.train(training)
 

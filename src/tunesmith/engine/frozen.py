@@ -46,12 +46,13 @@ class Frozen(Backbone):
         network: its bare network.
         blocks: how many blocks are frozen; None for the whole network.
         store: remembers.
+        still: whether rows are given as they are where one with random changes is asked for.
     """
 
     name = "frozen"
 
-    def __init__(self, inner: Backbone, network: nn.Module, blocks: int | None, store: FeatureStore) -> None:
-        self.inner, self.network, self.store = inner, network, store
+    def __init__(self, inner: Backbone, network: nn.Module, blocks: int | None, store: FeatureStore, still: bool = False) -> None:
+        self.inner, self.network, self.store, self.still = inner, network, store, still
         self.columns = inner.columns
         self.frozen = None if blocks is None else [list(callables(block)) for block in inner.blocks(network)[:blocks]]
         self._raws = Keys(np.empty((0, KEY_BYTES), np.uint8))
@@ -222,7 +223,7 @@ class Frozen(Backbone):
     # The contract
 
     def encode(self, row: Row, rng: Random | None = None) -> Encoded:
-        value = torch.from_numpy(np.array(self._value(row, rng)))
+        value = torch.from_numpy(np.array(self._value(row, None if self.still else rng)))
         return {"value": value} if self.frozen is None else {"value": value, "item": self.inner.encode(row, rng)}
 
     def collate(self, items: Sequence[Encoded]) -> Batch:

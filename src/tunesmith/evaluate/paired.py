@@ -267,6 +267,19 @@ def verdict(
     return Verdict(worth, best.name, chosen, name, difference, (sure.low, sure.high), sure.p, exact, cost, sentence)
 
 
+def compared(
+    one: Contender,
+    other: Contender,
+    weightings: Iterable[Floats],
+    method: Literal["bootstrap", "jackknife"] = "bootstrap",
+    *,
+    units: int,
+    level: float = 0.95,
+) -> Difference | str:
+    """How far one is above the other on the same rows, or why nothing can be said of that; the arguments are those of `verdict`."""
+    return _sure(one, other, weightings, method, (units, least_p(units, one.right, other.right), 1, level))
+
+
 def _sure(
     mine: Contender, best: Contender, weightings: Iterable[Floats], method: str, limits: tuple[int, float, int, float]
 ) -> Difference | str:

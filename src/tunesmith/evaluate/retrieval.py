@@ -188,7 +188,7 @@ def _median(ranks: Doubles, weights: Doubles) -> Doubles:
 
 @final
 class RetrievalScores(Metrics):
-    """Scores of predictions that hold both vectors, `image` and `text`; see the module for what they keep in memory."""
+    """Scores of predictions that hold both vectors, `image_vector` and `text_vector`; see the module for what they keep in memory."""
 
     def __init__(self) -> None:
         self._vectors: list[tuple[Floats, Floats]] = []
@@ -197,7 +197,7 @@ class RetrievalScores(Metrics):
     def update(self, predictions: Sequence[Prediction], targets: Sequence[Any]) -> None:
         """Take in one batch."""
         if predictions:
-            sides = (np.asarray([item[side] for item in predictions], np.float32) for side in ("image", "text"))
+            sides = (np.asarray([item[side] for item in predictions], np.float32) for side in ("image_vector", "text_vector"))
             self._vectors.append((next(sides), next(sides)))
             self._things.extend(map(int, targets))
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from tunesmith.core.contracts import Picture
 from tunesmith.core.errors import require
+from tunesmith.core.kinds import is_empty
 
 MAKE = 271
 """The EXIF tag of the camera's maker."""
@@ -46,8 +47,10 @@ def seen(value: str | bytes) -> Seen | None:
         value: the path of a file, or the bytes of one, as `View.raw` gives them.
 
     Returns:
-        None where it cannot be read any more; the audit named what it could not read.
+        None where there is none, or it cannot be read any more; the audit named what it could not read.
     """
+    if is_empty(value, "image"):
+        return None
     try:
         with _opened(value) as picture:
             width, height = picture.size
@@ -58,7 +61,7 @@ def seen(value: str | bytes) -> Seen | None:
 
 
 def brightness(value: str | bytes | Picture) -> float | None:
-    """Mean grey value from 0 to 255; None where the picture cannot be read any more.
+    """Mean grey value from 0 to 255; None where there is no picture, or it cannot be read any more.
 
     Args:
         value: as `View.read` gives it: a picture that is decoded is not decoded again, and a large JPEG only in a fraction of its size.
@@ -66,6 +69,8 @@ def brightness(value: str | bytes | Picture) -> float | None:
     require("PIL", "pictures")
     from PIL import Image
 
+    if is_empty(value, "image"):
+        return None
     try:
         if isinstance(value, Picture):
             return _grey(Image.fromarray(np.asarray(value.pixels)))

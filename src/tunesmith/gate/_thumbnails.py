@@ -15,6 +15,7 @@ import numpy.typing as npt
 from tunesmith.core.contracts import Picture
 from tunesmith.core.errors import RowError, require
 from tunesmith.core.findings import View
+from tunesmith.core.kinds import is_empty
 
 if TYPE_CHECKING:
     from tunesmith.core.arrays import Floats
@@ -38,7 +39,7 @@ class Thumbnails:
 
 
 def thumbnails(view: View, numbers: npt.NDArray[np.int64], column: str) -> Thumbnails:
-    """Thumbnails of the pictures in these rows.
+    """Thumbnails of the pictures in these rows; a row without one has a black one of size 0.
 
     Raises:
         RowError: a picture cannot be read any more.
@@ -59,6 +60,8 @@ def thumbnails(view: View, numbers: npt.NDArray[np.int64], column: str) -> Thumb
 def _thumbnail(value: Any, column: str) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
     from PIL import Image, ImageOps
 
+    if is_empty(value, "image"):
+        return np.zeros((SIDE, SIDE), np.uint8), (0, 0)
     if isinstance(value, Picture):
         picture: Any = Image.fromarray(np.asarray(value.pixels))
         size = picture.size

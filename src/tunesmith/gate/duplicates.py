@@ -91,9 +91,11 @@ class Duplicates(Inspection):
         )
         name = "training" if there == "train" else there
         shown = lines(view, copies.rows[leaked[:MOST_EXAMPLES]])
+        chance = _chance(view, copies.rows[leaked])
+        why += "; all their cells are common ones, so chance makes such rows equal" if chance else ""
         return Finding(
             f"{here}_rows_in_{name}",
-            self._severity(view, copies.rows[leaked], size) if (here, there) == ("test", "train") else "warning",
+            self._severity(view, copies.rows[leaked], size, chance) if (here, there) == ("test", "train") else "warning",
             count,
             size,
             f"{rows_said(count, here)} ({percent(count, size)}) also stand{'s' * (count == 1)} in {name}, {why}",
@@ -103,11 +105,9 @@ class Duplicates(Inspection):
             copies.rows[copies.first[copies.group[out], to]].tolist(),
         )
 
-    def _severity(self, view: View, rows: Rows, size: int) -> Severity:
+    def _severity(self, view: View, rows: Rows, size: int, chance: bool) -> Severity:
         texts = view.of_kind("text")
-        if set(map(MODALITY.get, view.inputs.values())) == {"tabular"}:
-            columns = list(view.inputs)
-            chance = by_chance(lambda: view.read(view.splits["train"], columns), view.read(rows, columns), columns)
+        if _is_table(view):
             return "warning" if chance or len(rows) < self.few * size else "error"
         if len(rows) >= self.few * size or len(texts) < len(view.inputs):
             return "error"
@@ -136,6 +136,16 @@ class Duplicates(Inspection):
             copies.rows[out].tolist(),
             copies.rows[first[out]].tolist(),
         )
+
+
+def _is_table(view: View) -> bool:
+    return {MODALITY[kind] for kind in view.inputs.values()} == {"tabular"}
+
+
+def _chance(view: View, rows: Rows) -> bool:
+    """Whether chance makes these rows of a table equal to others."""
+    columns = list(view.inputs)
+    return _is_table(view) and by_chance(lambda: view.read(view.splits["train"], columns), view.read(rows, columns), columns)
 
 
 def _copies(view: View) -> _Copies:

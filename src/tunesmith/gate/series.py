@@ -42,6 +42,7 @@ class SeriesShape(Inspection):
     """Series that are constant, full of gaps, far shorter than others, or of uneven moments."""
 
     name: ClassVar[str] = "series"
+    answers: ClassVar[tuple[str, ...]] = ("classes", "labels", "numbers", "text")  # of forecasts rows are points, see time_points.py
     gaps: float = field(default=0.2, metadata={"help": "share of a series from which missing values are many"})
     short: float = field(default=0.25, metadata={"help": "share of the median length below which a series is short"})
     many: float = field(default=0.01, metadata={"help": "share of the rows from which they are a warning"})

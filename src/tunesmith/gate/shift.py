@@ -19,7 +19,7 @@ import numpy.typing as npt
 from tunesmith.core.errors import require
 from tunesmith.core.findings import MOST_EXAMPLES, Example, Finding, Inspection, View
 from tunesmith.gate._pairs import drawn, remark
-from tunesmith.gate._thumbnails import appearance, thumbnails
+from tunesmith.gate._thumbnails import Thumbnails, appearance, thumbnails
 from tunesmith.gate._vectors import FOLDS, Vectors, has_vectors, said_out_of_fold, spaced, standardised, texts_of, vectors
 
 FEWEST = 30
@@ -181,9 +181,15 @@ def _differences(view: View, pair: dict[str, Places], split: str) -> list[str]:
     if view.of_kind("text"):
         told += _of_texts(list(texts_of(view, numbers["train"])), list(texts_of(view, numbers[split])))
     for column in view.of_kind("image"):
-        here, there = (appearance(thumbnails(view, _fewer(rows, PICTURES, view.seed), column)) for rows in numbers.values())
-        told += _of_pictures(here, there, column)
+        here, there = (appearance(_held(thumbnails(view, _fewer(rows, PICTURES, view.seed), column))) for rows in numbers.values())
+        told += _of_pictures(here, there, column) if len(here["brightness"]) and len(there["brightness"]) else []
     return told[:MOST_EXAMPLES]
+
+
+def _held(found: Thumbnails) -> Thumbnails:
+    """Those of rows that have a picture."""
+    there = found.sizes.all(axis=1)
+    return Thumbnails(found.grey[there], found.sizes[there])
 
 
 def _of_pictures(here: dict[str, Any], there: dict[str, Any], column: str) -> list[str]:

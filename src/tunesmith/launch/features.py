@@ -32,6 +32,7 @@ from tunesmith.data.split import NAMES
 from tunesmith.engine.frozen import Frozen
 from tunesmith.launch import planning, preparing
 from tunesmith.launch.remembering import remembering, stand_in
+from tunesmith.launch.remembering_parts import in_place
 from tunesmith.launch.resolve import Parts
 from tunesmith.recipe import Recipe
 
@@ -81,7 +82,7 @@ def of(work: Path, parts: Parts, model: Model, rows: AnyRows, divided: Divided, 
     training = dataclasses.replace(parts.recipe.training, augment=False)
     recipe = dataclasses.replace(parts.recipe, training=training)
     parts = dataclasses.replace(parts, adapter=registry.create("adapters", "head", {}), recipe=recipe)
-    with Meter() as meter, _nothing_trains(model):
+    with Meter() as meter, _nothing_trains(model), _as_it_came(model), in_place(parts, model, rows, divided, device) as kept:
         found = stand_in(work, parts, model, rows, divided, device)
         with remembering(parts, model, rows, divided, device, found) as spared:
             backbone = model.backbone
@@ -91,7 +92,18 @@ def of(work: Path, parts: Parts, model: Model, rows: AnyRows, divided: Divided, 
                 name: Pooled(numbers, backbone.pooled(rows.rows(numbers), work / f"{name}.bin"), targets(divided, numbers))
                 for name, numbers in divided.splits.items()
             }
-    return RunFeatures(splits, meter.spent.longer(spared))
+    return RunFeatures(splits, meter.spent.longer(spared + kept.spared))
+
+
+@contextmanager
+def _as_it_came(model: Model) -> Iterator[None]:
+    """Nothing new stands between the network's features and who reads them within the context."""
+    own = model.backbone
+    model.backbone = own.as_it_came()
+    try:
+        yield
+    finally:
+        model.backbone = own
 
 
 @contextmanager

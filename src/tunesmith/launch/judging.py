@@ -70,7 +70,7 @@ def _drift(ready: Ready, trained: Trained, found: Evidence) -> dict[str, Any] | 
     numbers = found.rows["test"][:DRIFT_ROWS]
 
     def pooled(model: Model, batch: Batch) -> Floats:
-        vectors = model.features(batch).pooled
+        vectors = model.backbone.as_it_came().features(model.network, batch["inputs"]).pooled
         assert vectors is not None, "they were known before"
         found: Floats = vectors.float().cpu().numpy()
         return found

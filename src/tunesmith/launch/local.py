@@ -31,10 +31,11 @@ from tunesmith.core.model import Model
 from tunesmith.core.run import Run
 from tunesmith.core.spending import Meter
 from tunesmith.engine import checkpoints
-from tunesmith.launch import console, evidence, judging, outcome, planning, proving, scoreboard, training
+from tunesmith.launch import console, contributions, evidence, judging, outcome, planning, proving, scoreboard, training
 from tunesmith.launch.estimate import Estimate
 from tunesmith.launch.preparing import Ready, opened, prepare_process, prepared, restored, store
 from tunesmith.launch.remembering import remembering
+from tunesmith.launch.remembering_parts import remembering_parts
 from tunesmith.recipe import Recipe
 
 
@@ -200,18 +201,21 @@ def _run(run: Run, ready: Ready, model: Model, checkpoint: Path | None, deadline
         console.say(f"warning: {was.bad.summary()} (all of them: {run.bad_rows})")
     for note in was.table.notes:
         console.say(f"note: {note}")
-    planned = training.settled(run, parts, model, rows, divided, deadline)
-    with Meter() as meter, remembering(parts, model, rows, divided, planned.bench.device, planned.stand_in) as spared:
-        features_seconds = time.perf_counter() - meter.began
-        trained = training.train(run, parts, model, rows, divided, planned, checkpoint)
-        if not main:
-            return None
-        console.say("evaluating on the test split")
-        task = outcome.calibrated(model, parts.task, rows, divided)
-        test = task.metrics()
-        predicted = outcome.predict_split(run, ready, model, task, test)
-    judging_began = time.perf_counter()
-    judged = judging.judged(run, ready, trained, task, predicted, known, meter.spent.longer(spared + earlier))
+    with remembering_parts(parts, model, rows, divided, planning.processes(), deadline) as kept:
+        planned = training.settled(run, parts, model, rows, divided, deadline)
+        with Meter() as meter, remembering(parts, model, rows, divided, planned.bench.device, planned.stand_in) as spared:
+            features_seconds = time.perf_counter() - meter.began + kept.seconds
+            trained = training.train(run, parts, model, rows, divided, planned, checkpoint)
+            if not main:
+                return None
+            console.say("evaluating on the test split")
+            task = outcome.calibrated(model, parts.task, rows, divided)
+            test = task.metrics()
+            predicted = outcome.predict_split(run, ready, model, task, test)
+        judging_began = time.perf_counter()
+        contributed = contributions.measured(ready, model, task, predicted.outcome)
+    judged = judging.judged(run, ready, trained, task, predicted, known, meter.spent.longer(spared + earlier + kept.seconds + kept.spared))
+    judged["modalities"] = contributed
     known.seconds["judging"] = time.perf_counter() - judging_began
     comparing_began = time.perf_counter()
     judged["scoreboard"] = scoreboard.ranked([*judged["scoreboard"], *scoreboard.compared(run, parts)], task)

@@ -91,5 +91,5 @@ def _sample(table: Table, columns: list[str], backbone: Backbone, store: Feature
             row = dict(backbone.ready(row))
         except RowError:
             continue
-        found.extend(row[column] for column in columns)
+        found.extend(row[column] for column in columns if isinstance(row.get(column), Picture))
     return found

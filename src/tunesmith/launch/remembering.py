@@ -79,7 +79,8 @@ def remembering(
         Seconds that were spared, as earlier runs had computed values: what is compared with others is charged for them.
     """
     own = model.backbone
-    if model.frozen_blocks() is None and _augmented(parts, model) and not parts.recipe.training.views:
+    apart = any(isinstance(part, Frozen) for part, _ in own.parts_of(model._bare[0]).values())
+    if model.frozen_blocks() is None and not apart and _augmented(parts, model) and not parts.recipe.training.views:
         console.say("feature cache: off: training rows change at random in each epoch (--views 4: in 4 ways only; --no-augment: not)")
     spared = 0.0
     if found is not None and (computed := _computed(found, parts, model, table, divided, device)) is not None:
@@ -104,6 +105,8 @@ def wanted(parts: Parts, model: Model, frozen: float, processes: int) -> bool:
     blocks = model.frozen_blocks()
     if training.feature_cache == "off" or blocks == 0 or processes > 1:
         return False
+    if blocks is not None and model.backbone.parts_of(model._bare[0]):
+        return False  # blocks of several networks do not follow one another; `remembering_parts` remembers whole ones
     if blocks is None and parts.task.reads != "pooled":
         console.say(f"feature cache: off: task '{parts.task.name}' reads the {parts.task.reads}, and only pooled features are remembered")
         return False
@@ -159,7 +162,7 @@ def _computed(found: StandIn, parts: Parts, model: Model, table: AnyRows, divide
     """Compute what is not known yet; gives for how many rows, None where it cannot be kept and the model can do without."""
     model.eval()
     try:
-        computed = found.frozen.remember(_told(_all(parts, table, divided, found.views), found.count(divided)), device)
+        computed = found.frozen.remember(told(_all(parts, table, divided, found.views), found.count(divided)), device)
     except OutputError as error:
         if parts.adapter.penalties() is not None:
             raise
@@ -167,14 +170,14 @@ def _computed(found: StandIn, parts: Parts, model: Model, table: AnyRows, divide
         return None
     count = found.count(divided)
     size = found.row_bytes * count / GB
-    told = f"{computed:,} of {count:,} computed, the others known ({size:.2g} GB in {found.frozen.store.folder})"
-    console.say(f"feature cache: {found.what}: {told}")
+    counted = f"{computed:,} of {count:,} computed, the others known ({size:.2g} GB in {found.frozen.store.folder})"
+    console.say(f"feature cache: {found.what}: {counted}")
     if excess := found.frozen.store.room.excess():
         console.say(f"feature cache: {excess}")
     return computed
 
 
-def _told(rows: Iterator[tuple[Row, Random | None]], count: int) -> Iterator[tuple[Row, Random | None]]:
+def told(rows: Iterator[tuple[Row, Random | None]], count: int) -> Iterator[tuple[Row, Random | None]]:
     """The rows as they are; how many were asked for is told from time to time, as nothing else is heard for minutes."""
     last = time.monotonic()
     for number, row in enumerate(rows):

@@ -19,6 +19,9 @@ EPOCHS = 5
 MOST_EPOCHS = 400
 """Passes over the training rows where nothing was asked for: as a rule, and of so few rows that these would be a few steps only."""
 
+FRESH_STEPS = 300
+"""Steps that networks which begin at random beside pretrained ones are given at least, whatever the adapter."""
+
 
 @dataclass
 class Parts:
@@ -122,7 +125,8 @@ def with_epochs(parts: Parts, rows: int) -> Parts:
     training = parts.recipe.training
     if training.epochs is not None:
         return parts
-    least = parts.adapter.defaults(parts.backbone.traits()).steps
+    traits = parts.backbone.traits()
+    least = max(parts.adapter.defaults(traits).steps, FRESH_STEPS if "fresh" in traits else 0)
     steps = math.ceil(rows / training.batch_size)
     epochs = min(MOST_EPOCHS, max(EPOCHS, math.ceil(least / steps)))
     recipe = dataclasses.replace(parts.recipe, training=dataclasses.replace(training, epochs=epochs))
@@ -147,6 +151,8 @@ def _adapter_of(recipe: Recipe, traits: set[str]) -> tuple[str, str]:
         return "full", "random weights have nothing to preserve"
     if "transformer" in traits:
         return "lora", "the default for a transformer"
+    if "fusion" in traits:
+        return "head", "the default for convolutional networks beside others: what is new trains, they stay as they are"
     return "full", "the default for a convolutional network"
 
 

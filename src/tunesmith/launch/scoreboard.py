@@ -10,10 +10,10 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -159,10 +159,23 @@ def _verdict(
 ) -> Verdict:
     statistic = _statistic(task, outcome)
     unit = intervals.units(statistic.rows, groups)
+    drawn, method = weightings(statistic, unit, seed)
+    return paired.verdict(contenders, name, metric, drawn, method, units=int(unit.max()) + 1)
+
+
+def weightings(
+    statistic: Statistic, unit: npt.NDArray[Any], seed: int
+) -> tuple[Iterable[npt.NDArray[np.float64]], Literal["bootstrap", "jackknife"]]:
+    """Weightings of rows by which two contenders are compared, and what they are: a bootstrap, or a jackknife of many rows.
+
+    Args:
+        statistic: of one of both.
+        unit: (rows,) unit that each belongs to.
+        seed: decides what is drawn.
+    """
     if REPLICATES * max(statistic.work, statistic.rows) > 2 * intervals.MOST_WORK:
-        weightings = intervals.left_out(unit, seed, intervals.AT_ONCE)
-        return paired.verdict(contenders, name, metric, weightings, "jackknife", units=int(unit.max()) + 1)
-    return paired.verdict(contenders, name, metric, intervals.drawn(unit, REPLICATES, seed, intervals.AT_ONCE), units=int(unit.max()) + 1)
+        return intervals.left_out(unit, seed, intervals.AT_ONCE), "jackknife"
+    return intervals.drawn(unit, REPLICATES, seed, intervals.AT_ONCE), "bootstrap"
 
 
 def compared(run: Run, parts: Parts) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 
 from tunesmith.core.files import to_json
+from tunesmith.report import contributed
 from tunesmith.report.words import duration
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ def _words(metrics: dict[str, Any]) -> list[str]:
         found.append(metrics["chance"])
     if metrics["verdict"]:
         found.append(metrics["verdict"]["sentence"])
+    if told := contributed.sentence(metrics.get("modalities") or ()):
+        found.append(told)
     decided = (metrics["calibration"] or {}).get("threshold")
     if decided and decided.get("measured"):
         reached = (

@@ -11,7 +11,7 @@ from typing import Any
 
 from tunesmith.core.errors import require
 from tunesmith.core.files import write_text
-from tunesmith.report import board, forecasts, groups, records, results, words
+from tunesmith.report import board, forecasts, groups, modalities, records, results, words
 from tunesmith.report import facts as facts_of
 from tunesmith.report.blocks import Section
 from tunesmith.report.facts import Facts
@@ -30,6 +30,7 @@ SECTIONS = (
     results.per_class,
     results.counted,
     results.calibration,
+    modalities.contributions,
     results.slices,
     groups.fairness,
     results.mistakes,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tunesmith.report import words
+from tunesmith.report import contributed, words
 from tunesmith.report.facts import Facts
 
 Tone = Literal["good", "bad", "open", "plain"]
@@ -50,7 +50,17 @@ def lead(facts: Facts) -> str:
 
 def points(facts: Facts) -> list[Point]:
     """The summary."""
-    found = (_score(facts), _chance(facts), _worth(facts), _weakest(facts), _gate(facts), _checks(facts), *_sure(facts), _cost(facts))
+    found = (
+        _score(facts),
+        _chance(facts),
+        _worth(facts),
+        _modalities(facts),
+        _weakest(facts),
+        _gate(facts),
+        _checks(facts),
+        *_sure(facts),
+        _cost(facts),
+    )
     return [point for point in found if point]
 
 
@@ -78,6 +88,11 @@ def _chance(facts: Facts) -> Point | None:
 def _worth(facts: Facts) -> Point | None:
     verdict = facts.part("verdict")
     return Point("Worth adapting?", str(verdict["sentence"]), WORTH.get(verdict.get("worth"), "plain")) if verdict else None
+
+
+def _modalities(facts: Facts) -> Point | None:
+    text = contributed.sentence(facts.part("modalities") or ())
+    return Point("What carries it", text) if text else None
 
 
 def slice_name(item: Mapping[str, Any]) -> str:

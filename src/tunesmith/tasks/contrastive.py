@@ -1,7 +1,7 @@
 """Pictures and their captions in one space: a picture lies nearer to its own captions than to any others.
 
     {"image": "photos/17.jpg", "text": "a red bus on a road"}
-    -> {"similarity": 0.31, "image": [0.02, ...], "text": [0.05, ...]}        vectors of length 1; similarity is their cosine
+    -> {"similarity": 0.31, "image_vector": [0.02, ...], "text_vector": [0.05, ...]}        of length 1; similarity is their cosine
 
 Losses: `infonce` (CLIP: Radford et al. 2021), cross-entropy of each picture among the captions of its batch and of each caption among its
 pictures, halved; `sigmoid` (SigLIP: Zhai et al. 2023), one decision for each pair, divided by the rows. The other rows of a batch are what
@@ -111,7 +111,7 @@ class Contrastive(Task):
         pictures, texts = vectors[:, 0], vectors[:, 1]
         cosines = (pictures * texts).sum(axis=-1)
         found = zip(cosines.tolist(), pictures.tolist(), texts.tolist(), strict=True)
-        return [{"similarity": cosine, "image": picture, "text": text} for cosine, picture, text in found]
+        return [{"similarity": cosine, "image_vector": picture, "text_vector": text} for cosine, picture, text in found]
 
     def outputs(self, said: Floats) -> Floats:
         raise NotImplementedError("no cheap way gives vectors")  # baselines are asked for `answers` that this task does not have
@@ -136,7 +136,7 @@ class Contrastive(Task):
         return dict(RETRIEVAL)
 
     def baseline(self, raws: Sequence[str]) -> Prediction:
-        return {"similarity": 1.0, "image": [1.0], "text": [1.0]}
+        return {"similarity": 1.0, "image_vector": [1.0], "text_vector": [1.0]}
 
     def labels(self) -> list[str]:
         return []

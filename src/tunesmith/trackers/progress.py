@@ -16,6 +16,8 @@ SHOWN = (
     "scaled_crps",
     "mase",
     "mse_standardised",
+    "rmse_log",
+    "r2_log",
     "rmse",
     "r2",
     "auroc",

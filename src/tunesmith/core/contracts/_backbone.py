@@ -51,6 +51,16 @@ class Backbone(ABC):
         """
         return {"columns": list(kinds)}
 
+    @property
+    def repeated(self) -> str | None:
+        """Input column whose equal values are one thing seen several times (a picture with its captions): such rows stay on one side of
+        the split where the recipe names no group. None where each row stands alone."""
+        return None
+
+    def sides(self, network: nn.Module) -> Sides | None:
+        """Both sides where a row is a pair whose vectors stand side by side in `Features.pooled`; None where a row is one thing."""
+        return None
+
     def over_time(self) -> Windows | None:
         """What it reads where rows are time points of a table; None where a row is an example by itself."""
         return None
@@ -76,16 +86,6 @@ class Backbone(ABC):
         Returns:
             Steps, and the levels of the quantiles (None for a mean), as the features hold them step by step; None where features are none.
         """
-        return None
-
-    @property
-    def repeated(self) -> str | None:
-        """Input column whose equal values are one thing seen several times (a picture with its captions): such rows stay on one side of
-        the split where the recipe names no group. None where each row stands alone."""
-        return None
-
-    def sides(self, network: nn.Module) -> Sides | None:
-        """Both sides where a row is a pair whose vectors stand side by side in `Features.pooled`; None where a row is one thing."""
         return None
 
     def fit(self, rows: Callable[[], Iterator[Row]], seed: int) -> Self:
@@ -160,6 +160,18 @@ class Backbone(ABC):
     def modalities(self) -> dict[str, tuple[str, ...]]:
         """Modality -> its columns, where a row may lack some of several modalities; empty where it needs all its inputs."""
         return {}
+
+    def parts_of(self, network: nn.Module) -> Mapping[str, tuple[Backbone, nn.Module]]:
+        """Vectors that are made apart from each other, each with its backbone and network; empty where there is but one."""
+        return {}
+
+    def with_parts(self, parts: Mapping[str, Backbone]) -> Backbone:
+        """A copy in which others make some of the vectors of `parts_of`."""
+        raise NotImplementedError("only a backbone made of others has parts")
+
+    def as_it_came(self) -> Backbone:
+        """The same without what joins its parts by new weights: its features tell what was there before anything is trained."""
+        return self
 
     @abstractmethod
     def width(self, network: nn.Module) -> int:
