@@ -121,6 +121,14 @@ def test_modalities_are_left_out_in_training_but_never_all(checkpoints: Path) ->
     assert there.any(axis=1).all()
     expected = 1 / 3 + 2 / 3 * 0.5  # one that stays is drawn, the others stay with half a chance
     np.testing.assert_allclose(there.mean(axis=0), expected, atol=0.1)
+    several = fusion(checkpoints, {**KINDS, "back": "image"}, modality_dropout=0.3)
+    row_of_two = several.sample(0, Random(0))
+    items = [several.encode(row_of_two, Random(seed)) for seed in range(500)]
+    both = np.asarray([[item["image:photo"] is None, item["image:back"] is None] for item in items])
+    assert both.all(axis=1).mean() == pytest.approx(0.5 * (0.3 + 0.7 * 0.09), abs=0.07), (
+        "as a whole, where another kind stays, or each by itself"
+    )
+    assert (both.any(axis=1) & ~both.all(axis=1)).any()
     without = fusion(checkpoints, KINDS, modality_dropout=0.0)
     assert all(item is not None for item in without.encode(row, Random(0)).values())
     assert all(item is not None for item in backbone.encode(row).values())

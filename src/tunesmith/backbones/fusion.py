@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -251,9 +252,16 @@ class Fusion(Backbone):
     def encode(self, row: Row, rng: Random | None = None) -> Encoded:
         there = self._there(row)
         if rng is not None and self.modality_dropout:
-            stay = rng.choice(there)
-            there = [key for key in there if key == stay or rng.random() >= self.modality_dropout]
+            there = self._left(there, rng)
         return {key: member.backbone.encode(row, rng) if key in there else None for key, member in self.members.items()}
+
+    def _left(self, there: Sequence[str], rng: Random) -> list[str]:
+        """What stays of vectors where modalities are left out at random, each as a whole, and of several columns of one each by itself."""
+        share, stay = self.modality_dropout, rng.choice(there)
+        of = {key: self.members[key].backbone.name for key in self.members}
+        gone = {modality for modality in self.modalities() if rng.random() < share} - {of[stay]}
+        several = {modality for modality, count in Counter(of.values()).items() if count > 1}
+        return [key for key in there if key == stay or (of[key] not in gone and (of[key] not in several or rng.random() >= share))]
 
     def collate(self, items: Sequence[Encoded]) -> Batch:
         """Of each vector the batch of the rows that have it (None where none has), and (rows, vectors) which have it."""
