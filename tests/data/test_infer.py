@@ -272,3 +272,20 @@ def test_split_column(tmp_path: Path) -> None:
     assert _told(found, "split") == ("column 'Split'", "it holds dev, test, train", "--split 0.8,0.1,0.1")
     assert _infer(tmp_path, columns, split="0.8,0.1,0.1").split is None
     assert _infer(tmp_path, {**columns, "Split": _cycle("A", "B")}).split is None
+
+
+@pytest.mark.parametrize("name", ["transcript", "text", "Sentence"])
+def test_sounds_beside_what_they_say_are_speech(tmp_path: Path, name: str) -> None:
+    sounds = [f"{i}.wav" for i in range(N)]
+    found = _infer(tmp_path, {"file": sounds, name: _texts(), "seconds": [i / 7 for i in range(N)], "speaker": _cycle("x", "y")})
+    assert (found.inputs, found.kinds, found.modality, found.label, found.task) == (["file"], {"file": "audio"}, "audio", [name], "ctc")
+    assert "its name says that it is what they say" in _told(found, "label")[1]
+    assert f"column '{name}' holds what is said in the sounds" in _told(found, "task")[1]
+    assert _told(found, "modality")[1] == "task 'ctc' reads it"
+
+
+def test_sounds_with_a_label_or_another_task_are_not_taken_for_speech(tmp_path: Path) -> None:
+    columns = {"file": [f"{i}.wav" for i in range(N)], "text": _texts(), "label": _cycle("x", "y")}
+    assert (_infer(tmp_path, columns).task, _infer(tmp_path, columns).label) == ("classification", ["label"])
+    assert _infer(tmp_path, columns, label=["text"]).task == "ctc"
+    assert _infer(tmp_path, columns, task="transcription", label=["text"]).task == "transcription"

@@ -76,6 +76,15 @@ def test_intervals_of_a_ratio_of_sums_hold_it() -> None:
     assert high - low < 0.4
 
 
+def test_a_rate_that_no_draw_changes_has_the_bound_of_no_error() -> None:
+    right = TranscriptStatistic(edits(["a b"] * 30, ["a b"] * 30))
+    found = intervals(right, 30, replicates=50)
+    assert found.scores["wer"] == (0.0, pytest.approx(1 - 0.025 ** (1 / 30)))
+    worse = TranscriptStatistic(edits(["a", "b c"], ["a x y", "b c"]))
+    assert worse.ranges["wer"] == (0.0, 2.0)
+    assert worse(np.ones(2))["wer"] == pytest.approx(2 / 3)
+
+
 def test_no_rows_and_no_words_leave_scores_out_with_the_reason() -> None:
     scores = TranscriptScores()
     scores.update([], [])

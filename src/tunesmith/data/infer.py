@@ -168,11 +168,14 @@ def infer(table: Table, recipe: DataRecipe, task: str | None) -> Columns:
     said = task is None and _said(sample, label, recipe, {split, recipe.group, recipe.time})
     if said:
         family = registry.find("tasks", "ctc").load()
-    if family is not None and family.needs and recipe.modality is None:
-        recipe = dataclasses.replace(recipe, modality=family.needs[0])
+    needed = family.needs[0] if family is not None and family.needs and recipe.modality is None else None
+    if family is not None and needed:
+        recipe = dataclasses.replace(recipe, modality=needed)
     useless = _useless(table, sample, {name for name in table.columns if name not in {*(recipe.inputs or []), *label}})
     group = recipe.group if recipe.group and kind_of(sample[recipe.group]) not in PATHS else None  # pictures that repeat are inputs too
     kinds, modality = _inputs(sample, recipe, {*label, split, group, recipe.time}, useless, decisions)
+    if family is not None and needed:
+        decisions[-1] = dataclasses.replace(decisions[-1], why=f"task '{family.name}' reads it")
     if said:
         why = f"column '{label[0]}' holds what is said in the sounds (a checkpoint of Whisper: --task transcription)"
         task = "ctc"

@@ -75,7 +75,7 @@ class Cost:
         step: of a forward and a backward pass.
         kept: bytes that a forward pass keeps for the backward pass.
         frozen: share of the forward pass's operations in blocks that never change.
-        predicting: speed of forward passes.
+        predicting: speed of predictions, in operations of a forward pass.
         training: speed of forward and backward passes.
         reading: seconds of reading and encoding a row.
         update: seconds of a step of the optimizer.
@@ -131,8 +131,8 @@ def measure(
         many = batch_of(loader, [int(long)] * rows, device)
         reading = (time.perf_counter() - started) / rows
         steps = _speed(pieces[1], once, rows, timed(lambda: train_once(model, task, many, precision), device), step)
-        alone = timed(lambda: _predict(model, few[1]), device)
-        passes = _speed(pieces[1], alone, rows, timed(lambda: _predict(model, many), device), forward)
+        alone = timed(lambda: _predict(model, few[1], task.predict), device)  # generating takes many passes
+        passes = _speed(pieces[1], alone, rows, timed(lambda: _predict(model, many, task.predict), device), forward)
     return Cost(forward, step, kept, frozen, passes, steps, reading)
 
 
@@ -161,11 +161,11 @@ def batch_of(loader: Loader, places: Sequence[int], device: torch.device) -> Bat
     return batch
 
 
-def _predict(model: Model, batch: Batch) -> None:
+def _predict(model: Model, batch: Batch, of: Callable[[Model, Batch], Any] = Model.__call__) -> None:
     training = model.training
     model.eval()
-    with torch.inference_mode():
-        model(batch)
+    with torch.no_grad():  # under inference mode the counter fails on weights that are computed (weight norm, as in Wav2Vec2)
+        of(model, batch)
     model.train(training)
 
 

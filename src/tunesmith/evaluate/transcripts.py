@@ -159,12 +159,6 @@ class TranscriptStatistic:
 
     edits: Edits
     by_row: ClassVar[str] = "row_wer"
-    ranges: ClassVar[Mapping[str, tuple[float, float]]] = {
-        "wer": (0.0, np.inf),
-        "cer": (0.0, np.inf),
-        "row_wer": (0.0, np.inf),
-        "sentence_accuracy": (0.0, 1.0),
-    }
     directions: ClassVar[Mapping[str, str]] = TRANSCRIPTS
 
     @property
@@ -174,6 +168,12 @@ class TranscriptStatistic:
     @property
     def work(self) -> int:
         return 10 * self.rows
+
+    @property
+    def ranges(self) -> Mapping[str, tuple[float, float]]:
+        """A rate of rows together is never above that of the worst of them, which added words may take above 1."""
+        words, characters = (max(1.0, float(row_wer(counts).max(initial=0.0))) for counts in (self.edits.words, self.edits.characters))
+        return {"wer": (0.0, words), "cer": (0.0, characters), "row_wer": (0.0, words), "sentence_accuracy": (0.0, 1.0)}
 
     @functools.cached_property
     def _means(self) -> Floats:

@@ -62,6 +62,8 @@ def _judged(recipe: Recipe, name: str, data: Any) -> Ranked:
         train, validation = found.splits["train"], found.splits["validation"]
         if train.targets.ndim > 1:
             raise UsageError("rank judges classes and numbers; this task has several labels a row")
+        if train.targets.dtype == np.object_:
+            raise UsageError("rank judges classes and numbers; this task predicts texts, so compare short runs instead (tunesmith compare)")
         accuracy = None
         if np.issubdtype(train.targets.dtype, np.integer):
             voted = nearest_neighbours(train.values, train.targets, validation.values, NEIGHBOURS)

@@ -145,8 +145,10 @@ def counted(facts: Facts) -> Section | None:
     blocks: list[Block] = []
     for table in tables:
         columns = [Column(""), *(Column(words.metric(name), "number") for name in table.columns)]
+        whole = all(value == int(value) for values in table.values for value in values)
         rows: list[list[Cell | str]] = [
-            [name, *(words.number(value) for value in values)] for name, values in zip(table.index, table.values, strict=True)
+            [name, *(words.number(int(value) if whole else value) for value in values)]
+            for name, values in zip(table.index, table.values, strict=True)
         ]
         blocks.append(Table(words.sentence(words.metric(table.name)), columns, rows[:MOST_ROWS]))
     return Section("counts", "Errors in detail", (), blocks) if blocks else None
