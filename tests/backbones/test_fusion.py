@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -19,6 +20,7 @@ from tunesmith.backbones.fusion import Fusion
 from tunesmith.core import registry
 from tunesmith.core.contracts import Backbone, Features, Row
 from tunesmith.core.errors import RecipeError, RowError
+from tunesmith.core.kinds import MODALITY
 
 KINDS = {"age": "number", "text": "text", "photo": "image", "job": "category"}
 PLAIN = {"text": "text", "photo": "image"}
@@ -202,6 +204,30 @@ def test_traits_are_those_of_pretrained_parts_and_prompts_do_not_fit(checkpoints
     assert registry.create("backbones", "fusion", options).traits() == {"fusion", "fresh", "convolution"}
     assert "one go" not in str(registry.create("adapters", "probe", {}).fits(traits))
     assert registry.create("adapters", "probe", {}).fits({"fusion", "fresh"}) is not None
+
+
+def test_every_modality_can_be_fused(checkpoints: Path, tmp_path: Path) -> None:
+    """No modality is named in the fusion: columns of every kind at once, small networks where there are some."""
+    columns = {f"a {kind}": kind for kind in MODALITY}
+    parts: dict[str, dict[str, Any]] = {"text": {"source": str(checkpoints / "bert")}, "image": {"source": str(checkpoints / "vit")}}
+    parts |= {name: {"source": "small"} for name in ("audio", "series", "dna", "tabular")}
+    made: Fusion = registry.create("backbones", "fusion", {"columns": list(columns), "kinds": columns, "parts": parts, "how": "attention"})
+    assert set(made.modalities()) == set(MODALITY.values())
+    rng = Random(0)
+    rows: list[Row] = [made.sample(code % 3, rng) for code in range(12)]
+    fitted = made.fit(lambda: iter(rows), 0)
+    assert all(fitted.check(row) is None for row in rows)
+    torch.manual_seed(0)
+    network = fitted.open().eval()
+    gaps: list[Row] = [{**rows[0], **dict.fromkeys(gone)} for gone in fitted.modalities().values()]
+    found = pooled(fitted, network, [*rows[:2], *gaps])
+    assert bool(torch.isfinite(found).all())
+    assert len({tuple(vector.tolist()) for vector in found}) == len(found), "each modality counts"
+    fitted.save(network, network.state_dict(), tmp_path / "copy")
+    again: Fusion = registry.create("backbones", "fusion", json.loads(json.dumps(fitted.settings()))).moved(tmp_path / "copy")
+    torch.testing.assert_close(pooled(again, again.open().eval(), [*rows[:2], *gaps]), found, rtol=1e-4, atol=1e-5)
+    held = [id(p) for block in fitted.blocks(network) for p in block.parameters()]
+    assert sorted(held) == sorted(id(p) for p in network.parameters())
 
 
 @pytest.mark.slow
