@@ -59,7 +59,7 @@ def shares(sequences: list[str], k: int) -> npt.NDArray[np.float32]:
     """(rows, 4 + 16 + ... + 4 to the power of k) square roots of the shares of runs of each length.
 
     Example:
-        >>> shares(["AAAC"], 1).round(2).tolist()
+        >>> shares(["AAAC"], 1).astype(float).round(2).tolist()
         [[0.87, 0.5, 0.0, 0.0]]
     """
     found = []
