@@ -11,7 +11,7 @@ import pytest
 from tunesmith import cli
 from tunesmith import recipe as recipes
 from tunesmith.core import registry
-from tunesmith.data.infer import Columns
+from tunesmith.data.decisions import Columns
 from tunesmith.launch.resolve import resolve
 
 ROOT = Path(__file__).parents[1]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tunesmith.core.cache import GB, PART, Room
+from tunesmith.core.cache import GB, PART, Room, _removed
 from tunesmith.core.feature_store import FeatureStore
 
 BYTES = 4000
@@ -125,3 +125,11 @@ def test_segments_of_the_same_computation_that_a_run_does_not_need_go(tmp_path: 
     assert len(store) == 1
     assert len(FeatureStore(tmp_path, "minilm", GB)) == 1
     np.testing.assert_array_equal(store[key], np.full(BYTES // 4, 1, np.float32))
+
+
+def test_a_part_that_its_writer_completes_meanwhile_stays(tmp_path: Path) -> None:
+    part = tmp_path / "some" / f"{PART}of-a-writer"
+    part.mkdir(parents=True)
+    part.rename(part.with_name("complete"))  # after it was listed, before it is looked at
+    assert not _removed(part)
+    assert (tmp_path / "some" / "complete").is_dir()

@@ -10,9 +10,11 @@ import pytest
 
 from tunesmith.core.errors import DataError, UnknownNameError, UsageError
 from tunesmith.data.bad_rows import BadRows
+from tunesmith.data.column_kinds import kind_of
 from tunesmith.data.columns import Column
 from tunesmith.data.columns import table as table_of
-from tunesmith.data.infer import Columns, infer, kind_of
+from tunesmith.data.decisions import Columns
+from tunesmith.data.infer import infer
 from tunesmith.data.sources import open_source
 from tunesmith.data.table import build
 from tunesmith.recipe import DataRecipe

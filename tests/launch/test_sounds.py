@@ -20,7 +20,7 @@ from tunesmith.api import load
 from tunesmith.backbones.audio import Audio
 from tunesmith.core.errors import DataError
 from tunesmith.data.bad_rows import BadRows
-from tunesmith.data.infer import kind_of
+from tunesmith.data.column_kinds import kind_of
 from tunesmith.data.sources import Source, open_source
 from tunesmith.data.values import plain
 

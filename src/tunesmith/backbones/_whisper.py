@@ -9,20 +9,18 @@ tokenizer puts before a text for the language and the task; it is given, and the
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
-from typing import TYPE_CHECKING, Any, Self, final
+from typing import TYPE_CHECKING, Any, final
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
 from tunesmith.backbones import _checkpoints
 from tunesmith.backbones._blocks import layers
-from tunesmith.core.contracts import Backbone, Batch, Decoder, Encoded, Features, InputSpec, Row
+from tunesmith.core.around import Around
+from tunesmith.core.contracts import Backbone, Batch, Decoder, Features
 from tunesmith.core.errors import BackboneError, require
 
 if TYPE_CHECKING:
@@ -34,7 +32,7 @@ TOKENIZER = ("tokenizer.json", "vocab.json")
 
 @final
 @dataclass(frozen=True)
-class WhisperWriter(Decoder):
+class WhisperWriter(Around, Decoder):
     """Whisper as a backbone that also writes.
 
     Attributes:
@@ -191,60 +189,6 @@ class WhisperWriter(Decoder):
         self.listener.save(network, weights, folder)
         with _checkpoints.quiet():
             self.tokenizer.save_pretrained(str(folder))
-
-    # All else is the inner backbone's
-
-    @property
-    def frame_seconds(self) -> float | None:
-        return self.inner.frame_seconds
-
-    def fit(self, rows: Callable[[], Iterator[Row]], seed: int) -> Self:
-        raise AssertionError("the inner backbone is fitted before a network is opened")
-
-    def encode(self, row: Row, rng: Random | None = None) -> Encoded:
-        return self.inner.encode(row, rng)
-
-    def collate(self, items: Sequence[Encoded]) -> Batch:
-        return self.inner.collate(items)
-
-    def width(self, network: nn.Module) -> int:
-        return self.inner.width(network)
-
-    def input_spec(self) -> list[InputSpec]:
-        return self.inner.input_spec()
-
-    def check(self, row: Row) -> str | None:
-        return self.inner.check(row)
-
-    def usable(self, row: Row) -> None:
-        self.inner.usable(row)
-
-    def sizes(self, rows: Sequence[Row]) -> npt.NDArray[np.int64]:
-        return self.inner.sizes(rows)
-
-    def apart(self, state: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
-        return self.inner.apart(state, batch)
-
-    def together(self, states: Sequence[torch.Tensor]) -> torch.Tensor:
-        return self.inner.together(states)
-
-    def save_memory(self, network: nn.Module) -> None:
-        self.inner.save_memory(network)
-
-    def moved(self, folder: Path) -> Backbone:
-        return self.inner.moved(folder)
-
-    def settings(self) -> dict[str, Any]:
-        return self.inner.settings()
-
-    def origin(self) -> dict[str, Any]:
-        return self.inner.origin()
-
-    def traits(self) -> set[str]:
-        return self.inner.traits()
-
-    def sample(self, code: int, rng: Random) -> dict[str, Any]:
-        return self.inner.sample(code, rng)
 
 
 def _bare(network: nn.Module) -> Any:

@@ -178,7 +178,7 @@ def _removed(path: Path) -> bool:
         part = path.with_name(f"{PART}{uuid.uuid4().hex}")
         try:
             path.rename(part)
-        except PermissionError:  # it stays, and counts
+        except (PermissionError, FileNotFoundError):  # it stays, and counts; or its writer has just completed it under another name
             return False
         shutil.rmtree(part, ignore_errors=True)
         return True

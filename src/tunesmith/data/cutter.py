@@ -13,7 +13,7 @@ from tunesmith.core.contracts import Task
 from tunesmith.core.errors import DataError
 from tunesmith.data import purge as purging
 from tunesmith.data import split as splitting
-from tunesmith.data.infer import Decision
+from tunesmith.data.decisions import Decision
 from tunesmith.data.labels import Labels, ranks
 from tunesmith.data.split import NAMES, Rows
 from tunesmith.data.table import Table

@@ -29,7 +29,8 @@ from typing import Any
 
 from tunesmith.core.errors import DataError
 from tunesmith.data.bad_rows import BadRows
-from tunesmith.data.text_files import Piece, decoding, open_text
+from tunesmith.data.one_file import InPieces, Piece
+from tunesmith.data.text_files import decoding, open_text
 from tunesmith.data.values import Located, Value
 
 FASTA = (".fa", ".fasta", ".fna")
@@ -53,7 +54,7 @@ def is_fasta(path: Path) -> bool:
 
 
 @dataclass(frozen=True)
-class FastaReader:
+class FastaReader(InPieces):
     """A FASTA file, one record at a time.
 
     Args:
@@ -62,22 +63,8 @@ class FastaReader:
         prefix: what the places of its records begin with, where it is one file of several.
     """
 
-    path: Path
     encoding: str = "utf-8"
     prefix: str = ""
-
-    @property
-    def label(self) -> str:
-        return self.path.name
-
-    @property
-    def root(self) -> Path:
-        return self.path.parent
-
-    def rows(self, bad: BadRows) -> Iterator[Located]:
-        for where, _, row in self.pieces(bad):
-            if row is not None:
-                yield where, row
 
     def pieces(self, bad: BadRows) -> Iterator[Piece]:
         """The whole text in records; what is no record but should be one goes to `bad`."""

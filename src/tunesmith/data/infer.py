@@ -7,129 +7,32 @@ that two readings fit equally well is refused with a question instead.
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from tunesmith.core import registry
-from tunesmith.core.cells import is_missing, is_number, split_labels
-from tunesmith.core.errors import DataError, UnknownNameError, UsageError
-from tunesmith.core.kinds import ENDINGS, MODALITY, PATHS, SHOWN, bytes_kind, modality_of
+from tunesmith.core.cells import is_missing, is_number
+from tunesmith.core.errors import DataError, UnknownNameError
+from tunesmith.core.kinds import MODALITY, PATHS, SHOWN, modality_of
 from tunesmith.core.series import MOMENTS, steps_of
-from tunesmith.core.windows import Windows
-from tunesmith.data.columns import Column, chosen, described
-from tunesmith.data.sources import SPLITS
+from tunesmith.data.column_kinds import SAMPLE, kind_of, overruled
+from tunesmith.data.columns import chosen, described
+from tunesmith.data.decisions import Columns, Decision
+from tunesmith.data.infer_windows import infer_windows
+from tunesmith.data.label_task import LABEL_NAMES, task_of
+from tunesmith.data.split_column import split_column_of
 from tunesmith.data.table import Table
 from tunesmith.data.values import Value
 from tunesmith.recipe import DataRecipe
 
-SAMPLE = 5000
-FEW_ROWS, MOSTLY = 50, 0.98
-"""Of at least so many values, from this share of numbers on the others are slips of the pen, which are then named as unusable rows."""
-
-PARTS = 1 << 16
-"""Labels of lists that are counted at most."""
-
 TRANSCRIPTS = ("transcript", "transcription", "text", "sentence", "words", "utterance", "normalized_text")
 """What a column of texts beside a column of sounds is called where it holds what is said in them."""
-
-LABEL_NAMES = ("label", "labels", "target", "class", "category", "intent", "sentiment", "y", "tags", "diagnosis", "topic", "outcome")
 
 
 HEADER = ("id", "description")
 """Columns beside DNA that say whose it is: no inputs unless they are named."""
-
-
-@dataclass(frozen=True)
-class Decision:
-    """One thing that was decided: what, the value, why, and how to overrule it."""
-
-    what: str
-    value: str
-    why: str
-    flag: str
-
-
-@dataclass
-class Columns:
-    """What the columns mean.
-
-    Attributes:
-        kinds: what each input holds (`core.kinds`).
-        windows: how rows make examples, where they are time points.
-        every: what each column of the table is.
-    """
-
-    inputs: list[str]
-    kinds: dict[str, str]
-    modality: str
-    label: list[str]
-    task: str
-    split: str | None = None
-    decisions: list[Decision] = field(default_factory=list)
-    windows: Windows | None = None
-    every: list[Column] = field(default_factory=list)
-
-
-def kind_of(values: Iterable[Value]) -> str:
-    """What a column holds: a kind of `core.kinds`, or `empty`.
-
-    Example:
-        >>> kind_of(["a.png", "b.png"]), kind_of(["1", "2.5", None]), kind_of(["red", "red", "blue"]), kind_of(["2024-01-31"])
-        ('image', 'number', 'category', 'date')
-    """
-    seen = [value for value in values if value not in (None, "")]
-    there = [value for value in seen if not is_missing(value)]
-    if not there:
-        return "empty"
-    starts = [value for value in seen if isinstance(value, bytes)]
-    if starts:
-        return Counter(map(bytes_kind, starts)).most_common(1)[0][0]
-    texts = [str(value) for value in there]
-    for kind, endings in ENDINGS.items():
-        if sum(text.lower().endswith(endings) for text in texts) >= 0.9 * len(texts):
-            return kind
-    numbers = sum(map(is_number, texts))
-    if numbers == len(texts) or (len(texts) >= FEW_ROWS and numbers >= MOSTLY * len(texts)):
-        return "number"
-    if all(_is_date(text) for text in texts):
-        return "date"
-    if all(_is_series(text) for text in texts):
-        return "series"
-    if sum(map(_is_dna, texts)) >= 0.9 * len(texts):
-        return "dna"
-    longest = max(len(text) for text in texts)
-    distinct = len(set(texts))
-    if distinct <= max(2, 0.2 * len(texts)) and longest <= 60:
-        return "category"
-    if distinct <= 0.5 * len(texts) and longest <= 30 and all(len(text.split()) <= 2 for text in texts):
-        return "category"  # of high cardinality: a town, a code, an account
-    return "text"
-
-
-def _is_date(text: str) -> bool:
-    try:
-        datetime.datetime.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
-
-
-SERIES = re.compile(r"\[\s*(\[.*\]|(-?[\d.eE+-]+|null|NaN)(\s*,\s*(-?[\d.eE+-]+|null|NaN)){3,})\s*\]", re.DOTALL)
-"""A JSON list of at least four numbers, or of lists."""
-
-DNA = re.compile(r"[ACGTUNacgtun]{12,}")
-
-
-def _is_series(text: str) -> bool:
-    return text.startswith("[") and SERIES.fullmatch(text) is not None
-
-
-def _is_dna(text: str) -> bool:
-    return DNA.fullmatch(text) is not None and len(set(text.upper())) > 1
 
 
 def infer(table: Table, recipe: DataRecipe, task: str | None) -> Columns:
@@ -145,8 +48,6 @@ def infer(table: Table, recipe: DataRecipe, task: str | None) -> Columns:
         UnknownNameError: a named column does not exist.
     """
     if task is not None and registry.find("tasks", task).load().answers == "series":
-        from tunesmith.data.infer_windows import infer_windows  # it goes by what stands here
-
         return infer_windows(table, recipe, task)
     for name in [*(recipe.inputs or []), *(recipe.label or []), *filter(None, [recipe.group, recipe.time])]:
         if name not in table.columns:
@@ -190,19 +91,6 @@ def infer(table: Table, recipe: DataRecipe, task: str | None) -> Columns:
     uses |= {name: use for name, use in ((split, "split"), (recipe.group, "group"), (recipe.time, "time")) if name}
     every = described(sample, told, uses, useless, given)
     return Columns(list(kinds), kinds, modality, label, task, split, decisions, every=every)
-
-
-def split_column_of(sample: dict[str, list[Value]], recipe: DataRecipe, decisions: list[Decision]) -> str | None:
-    if recipe.split not in (None, "given"):
-        return None
-    for name in ("split", "set", "subset", "partition", "fold"):
-        column = next((c for c in sample if c.lower() == name), None)
-        if column and column not in (recipe.inputs or []) and column not in (recipe.label or []):
-            values = {str(value).lower() for value in sample[column] if value}
-            if values and values <= set(SPLITS):
-                decisions.append(Decision("split", f"column '{column}'", f"it holds {', '.join(sorted(values))}", "--split 0.8,0.1,0.1"))
-                return column
-    return None
 
 
 def _transcripts(
@@ -350,21 +238,6 @@ def _gaps(values: list[Value], kind: str) -> str:
     return f" ({'; '.join(told)})" if told else ""
 
 
-def overruled(recipe: DataRecipe, columns: Iterable[str]) -> dict[str, str]:
-    """What the user says that columns hold."""
-    known, found = list(columns), {}
-    for item in recipe.kinds or []:
-        name, _, kind = (part.strip() for part in item.partition("="))
-        if name not in known:
-            raise UnknownNameError("column", name, known)
-        if not kind:
-            raise UsageError(f"--kinds says what a column holds as COLUMN=KIND, such as zip=category (got {item!r})")
-        if kind not in MODALITY:
-            raise UnknownNameError("kind of column", kind, MODALITY)
-        found[name] = kind
-    return found
-
-
 def _steps(kinds: dict[str, str], modality: str | None, reads: tuple[str, ...]) -> list[str]:
     """Columns that are the steps of one series, by their names, where nothing else can be read; all numbers where a series is asked for."""
     if modality not in (None, "series") or any(MODALITY.get(kind, "tabular") != "tabular" for kind in kinds.values()):
@@ -384,86 +257,3 @@ def _chosen(kinds: dict[str, str], reads: tuple[str, ...]) -> list[str]:
     if "dna" in kinds.values():  # a FASTA header names a record
         kinds = {name: kind for name, kind in kinds.items() if name not in HEADER}
     return chosen(kinds)
-
-
-def task_of(table: Table, label: list[str]) -> tuple[str, str]:
-    """The task that a label column makes, and why.
-
-    Raises:
-        DataError: the column names rows instead of classes, or holds one value.
-    """
-    if len(label) > 1:
-        return "multilabel", f"{len(label)} label columns"
-    found = _look(table, label[0])
-    if not found.rows:
-        raise DataError(f"label column '{label[0]}' is empty in every row; name another with --label COLUMN")
-    first = found.first
-    if found.count == 1:
-        raise DataError(
-            f"label column '{label[0]}' holds one class only ({first[0]!r} in all {found.rows} rows); there is nothing to tell apart. "
-            "Add rows of other classes, or name another column with --label"
-        )
-    if found.numbers and (not found.whole or (found.count > 20 and found.count > 0.05 * found.rows)):
-        return "regression", f"column '{label[0]}' holds {found.count} different numbers"
-    if found.commas > 0.5 * found.count:
-        raise DataError(
-            f"label column '{label[0]}' holds numbers with a decimal comma ({found.comma!r}); "
-            f"write them with a point ({found.comma.replace(',', '.')!r})"
-        )
-    if found.count > 0.5 * found.rows and found.letters > 80 * found.count:
-        raise DataError(
-            f"label column '{label[0]}' holds texts, not labels ({first[0][:60]!r} ...); "
-            "name the label column with --label, the texts with --inputs"
-        )
-    if found.listed and (len(found.parts) < found.count or found.listed > 0.2 * found.count):
-        return "multilabel", f"column '{label[0]}' holds lists of labels ({found.example!r})"
-    if found.count == found.rows and found.rows > 2:
-        raise DataError(
-            f"label column '{label[0]}' has a different value in each of its {found.rows} rows ({first[0]!r}, {first[1]!r}, ...): it names "
-            "rows, not classes. Name the right column with --label; for numbers to predict use --task regression"
-        )
-    return "classification", f"column '{label[0]}' holds {found.count} classes"
-
-
-@dataclass
-class _Seen:
-    """What the different values of a label column are like: none of them is kept but the first ones and the labels of lists."""
-
-    rows: int
-    count: int = 0
-    numbers: bool = True
-    whole: bool = True
-    commas: int = 0
-    comma: str = ""
-    letters: int = 0
-    listed: int = 0
-    example: str = ""
-    first: list[str] = field(default_factory=list)
-    parts: set[str] = field(default_factory=set)
-
-    def add(self, value: str) -> None:
-        self.count += 1
-        if len(self.first) < 2:
-            self.first.append(value)
-        self.letters += len(value)
-        self.numbers = self.numbers and is_number(value)
-        self.whole = self.whole and self.numbers and float(value).is_integer()
-        if re.fullmatch(r"-?\d+,\d+", value):
-            self.commas += 1
-            self.comma = self.comma or value
-        if value.startswith("[") or "|" in value or ";" in value:
-            self.listed += 1
-            self.example = self.example or value
-        if len(self.parts) < PARTS:
-            self.parts.update(split_labels(value))
-
-
-def _look(table: Table, column: str) -> _Seen:
-    whole = table.whole(column)
-    found = _Seen(len(whole) - whole.null_count)
-    different = whole.unique()
-    for start in range(0, len(different), 1024):
-        for value in different.slice(start, 1024).to_pylist():
-            if value is not None:
-                found.add(str(value))
-    return found

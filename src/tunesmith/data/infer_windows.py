@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from tunesmith.core.errors import DataError, UnknownNameError, UsageError
 from tunesmith.core.kinds import SHOWN
 from tunesmith.core.windows import Windows
-from tunesmith.data.infer import SAMPLE, Columns, Decision, kind_of, overruled, split_column_of
+from tunesmith.data.column_kinds import SAMPLE, kind_of, overruled
+from tunesmith.data.decisions import Columns, Decision
+from tunesmith.data.split_column import split_column_of
 from tunesmith.data.table import Table
 from tunesmith.data.values import Value
 from tunesmith.recipe import DataRecipe

@@ -31,7 +31,9 @@ from tunesmith.core.errors import DataError, RowError, UnknownNameError, UsageEr
 from tunesmith.core.series import evenly, to_cell
 from tunesmith.data import table as tables
 from tunesmith.data.bad_rows import BadRows
-from tunesmith.data.infer import LABEL_NAMES, Decision, kind_of
+from tunesmith.data.column_kinds import kind_of
+from tunesmith.data.decisions import Decision
+from tunesmith.data.label_task import LABEL_NAMES
 from tunesmith.data.readers import Reader
 from tunesmith.data.sources import Part, Source
 from tunesmith.data.split import moment

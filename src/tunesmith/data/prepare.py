@@ -27,7 +27,7 @@ from tunesmith.data import split as splitting
 from tunesmith.data.audit import Audited, audit
 from tunesmith.data.bad_rows import BadRows
 from tunesmith.data.cutter import Cutter
-from tunesmith.data.infer import Decision
+from tunesmith.data.decisions import Decision
 from tunesmith.data.labels import Labels, Targets
 from tunesmith.data.long import Shape
 from tunesmith.data.ready import ReadyRows

@@ -18,6 +18,7 @@ from tunesmith.core.errors import DataError, require
 from tunesmith.core.kinds import ENDINGS, FILE
 from tunesmith.data.bad_rows import BadRows
 from tunesmith.data.fasta import FASTA, FastaReader, is_fasta
+from tunesmith.data.one_file import OneFile
 from tunesmith.data.text_files import CsvReader, JsonLinesReader
 from tunesmith.data.ts_files import TsReader
 from tunesmith.data.values import Located, distinct, located
@@ -43,18 +44,8 @@ class Reader(Protocol):
 
 
 @dataclass(frozen=True)
-class ParquetReader:
+class ParquetReader(OneFile):
     """A Parquet file, read in groups of rows."""
-
-    path: Path
-
-    @property
-    def label(self) -> str:
-        return self.path.name
-
-    @property
-    def root(self) -> Path:
-        return self.path.parent
 
     def rows(self, bad: BadRows) -> Iterator[Located]:
         parquet = require("pyarrow.parquet", "reading Parquet")

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from tunesmith.core.contracts import Backbone, Task
 from tunesmith.core.errors import DataError
 from tunesmith.core.windows import Span
-from tunesmith.data.infer import Decision
+from tunesmith.data.decisions import Decision
 from tunesmith.data.prepare import DEFAULT_SHARES, Divided, Read, given_splits
 from tunesmith.data.split import NAMES, Rows
 from tunesmith.data.windows import WindowRows, WindowTargets, spans

@@ -22,14 +22,12 @@ from typing import Any
 
 from tunesmith.core.errors import DataError
 from tunesmith.data.bad_rows import BadRows
-from tunesmith.data.values import Located, Value, distinct, located
-
-Piece = tuple[str, str, dict[str, Value] | None]
-"""Where a piece of a file's text begins (`line 17`), the text, and the row it holds; None where it holds none that can be read."""
+from tunesmith.data.one_file import InPieces, Piece
+from tunesmith.data.values import Value, distinct, located
 
 
 @dataclass(frozen=True)
-class CsvReader:
+class CsvReader(InPieces):
     """CSV or TSV with a header line.
 
     Args:
@@ -38,22 +36,8 @@ class CsvReader:
         delimiter: column separator; None finds it in the header line.
     """
 
-    path: Path
     encoding: str = "utf-8"
     delimiter: str | None = None
-
-    @property
-    def label(self) -> str:
-        return self.path.name
-
-    @property
-    def root(self) -> Path:
-        return self.path.parent
-
-    def rows(self, bad: BadRows) -> Iterator[Located]:
-        for where, _, row in self.pieces(bad):
-            if row is not None:
-                yield where, row
 
     def pieces(self, bad: BadRows) -> Iterator[Piece]:
         """The whole text in pieces; what is no row but should be one goes to `bad`."""
@@ -212,24 +196,10 @@ def _undecodable(path: Path, encoding: str) -> DataError:
 
 
 @dataclass(frozen=True)
-class JsonLinesReader:
+class JsonLinesReader(InPieces):
     """One JSON object a line."""
 
-    path: Path
     encoding: str = "utf-8"
-
-    @property
-    def label(self) -> str:
-        return self.path.name
-
-    @property
-    def root(self) -> Path:
-        return self.path.parent
-
-    def rows(self, bad: BadRows) -> Iterator[Located]:
-        for where, _, row in self.pieces(bad):
-            if row is not None:
-                yield where, row
 
     def pieces(self, bad: BadRows) -> Iterator[Piece]:
         """The whole text in pieces; what is no row but should be one goes to `bad`."""

@@ -22,6 +22,7 @@ from tunesmith.core.cells import is_number
 from tunesmith.core.errors import DataError, RowError
 from tunesmith.core.series import evenly, to_cell
 from tunesmith.data.bad_rows import BadRows
+from tunesmith.data.one_file import OneFile
 from tunesmith.data.split import moment
 from tunesmith.data.text_files import decoding, open_text
 from tunesmith.data.values import Located, Value
@@ -39,19 +40,10 @@ class _Header:
 
 
 @dataclass(frozen=True)
-class TsReader:
+class TsReader(OneFile):
     """A `.ts` file."""
 
-    path: Path
     encoding: str = "utf-8"
-
-    @property
-    def label(self) -> str:
-        return self.path.name
-
-    @property
-    def root(self) -> Path:
-        return self.path.parent
 
     def rows(self, bad: BadRows) -> Iterator[Located]:
         with open_text(self.path, self.encoding) as handle, decoding(self.path, self.encoding):

@@ -23,7 +23,8 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from tunesmith.core.contracts import Backbone, Batch, Encoded, Features, InputSpec, Picture, Row, Sides
+from tunesmith.core.around import Around
+from tunesmith.core.contracts import Backbone, Batch, Encoded, Features, Picture, Row
 from tunesmith.core.errors import OutputError
 from tunesmith.core.feature_store import KEY_BYTES, FeatureStore, Keys, Writer, ascending
 from tunesmith.core.files import disk_errors
@@ -38,7 +39,7 @@ PLACES = ("source", "weights", "scratch", "columns")
 """Settings that say where a network and its inputs come from, not what it computes."""
 
 
-class Frozen(Backbone):
+class Frozen(Around):
     """Stands before a backbone whose first blocks, or all of whose network, never change.
 
     Args:
@@ -249,70 +250,6 @@ class Frozen(Backbone):
         finally:
             for module in modules:
                 del module.__dict__["forward"]
-
-    # All else is the inner backbone's
-
-    @property
-    def frame_seconds(self) -> float | None:
-        return self.inner.frame_seconds
-
-    def open(self) -> nn.Module:
-        return self.inner.open()
-
-    def blocks(self, network: nn.Module) -> list[nn.Module]:
-        return self.inner.blocks(network)
-
-    def fresh(self, network: nn.Module) -> list[nn.Module]:
-        return self.inner.fresh(network)
-
-    def modalities(self) -> dict[str, tuple[str, ...]]:
-        return self.inner.modalities()
-
-    @property
-    def repeated(self) -> str | None:
-        return self.inner.repeated
-
-    def sides(self, network: nn.Module) -> Sides | None:
-        return self.inner.sides(network)
-
-    def width(self, network: nn.Module) -> int:
-        return self.inner.width(network)
-
-    def input_spec(self) -> list[InputSpec]:
-        return self.inner.input_spec()
-
-    def check(self, row: Row) -> str | None:
-        return self.inner.check(row)
-
-    def readiness(self) -> str | None:
-        return self.inner.readiness()
-
-    def ready(self, row: Row) -> Row:
-        return self.inner.ready(row)
-
-    def sizes(self, rows: Sequence[Row]) -> npt.NDArray[np.int64]:
-        return self.inner.sizes(rows)  # so that batches are those of a run that remembers nothing
-
-    def save_memory(self, network: nn.Module) -> None:
-        self.inner.save_memory(network)
-
-    def save(self, network: nn.Module, weights: Mapping[str, torch.Tensor], folder: Path) -> None:
-        self.inner.save(network, weights, folder)
-
-    def moved(self, folder: Path) -> Backbone:
-        return self.inner.moved(folder)
-
-    def settings(self) -> dict[str, Any]:
-        return self.inner.settings()
-
-    def origin(self) -> dict[str, Any]:
-        return self.inner.origin()
-
-    def traits(self) -> set[str]:
-        return self.inner.traits()
-
-    def sample(self, code: int, rng: Random) -> dict[str, Any]:
-        return self.inner.sample(code, rng)
 
 
 def _close(one: torch.Tensor | None, other: torch.Tensor | None) -> bool:

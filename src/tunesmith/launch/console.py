@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from tunesmith.data.columns import Column, table
-from tunesmith.data.infer import Decision
+from tunesmith.data.decisions import Decision
 
 
 def say(text: str) -> None:

@@ -17,6 +17,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from tunesmith.core.files import read_json, write_json
 from tunesmith.core.model import Model
 from tunesmith.core.run import Run
 from tunesmith.core.spending import Meter
+from tunesmith.data.prepare import Read
 from tunesmith.engine import checkpoints
 from tunesmith.launch import console, contributions, evidence, judging, outcome, planning, proving, scoreboard, training
 from tunesmith.launch.estimate import Estimate
@@ -189,18 +191,23 @@ def _check_processes(recipe: Recipe, processes: int) -> None:
         raise UsageError(f"--adapter {name} is fitted in one process; start it without torchrun")
 
 
-def _run(run: Run, ready: Ready, model: Model, checkpoint: Path | None, deadline: float | None) -> Result | None:
-    started = time.perf_counter()
-    parts, was, divided, rows = ready.parts, ready.was, ready.divided, ready.rows
-    main = planning.processes().is_main_process
-    known = evidence.restored(run.work)
-    earlier = checkpoints.seconds_of(checkpoint) if checkpoint else 0.0
+def _announced(run: Run, was: Read, main: bool) -> None:
+    """Tell which rows cannot be used, and what reading met."""
     if was.bad.total:
         if main:
             was.bad.write(run.bad_rows)
         console.say(f"warning: {was.bad.summary()} (all of them: {run.bad_rows})")
     for note in was.table.notes:
         console.say(f"note: {note}")
+
+
+def _run(run: Run, ready: Ready, model: Model, checkpoint: Path | None, deadline: float | None) -> Result | None:
+    started = time.perf_counter()
+    parts, was, divided, rows = ready.parts, ready.was, ready.divided, ready.rows
+    main = planning.processes().is_main_process
+    known = evidence.restored(run.work)
+    earlier = checkpoints.seconds_of(checkpoint) if checkpoint else 0.0
+    _announced(run, was, main)
     with remembering_parts(parts, model, rows, divided, planning.processes(), deadline) as kept:
         planned = training.settled(run, parts, model, rows, divided, deadline)
         with Meter() as meter, remembering(parts, model, rows, divided, planned.bench.device, planned.stand_in) as spared:
@@ -227,11 +234,9 @@ def _run(run: Run, ready: Ready, model: Model, checkpoint: Path | None, deadline
     about = outcome.about(parts) | ({"shape": dataclasses.asdict(was.shape)} if was.shape else {})
     from tunesmith.report import files, page
 
-    def card(found: dict[str, Any]) -> str:
-        name, data = f"{task.name} with {about['backbone']}", Path((parts.recipe.data.path or ["rows"])[0]).stem
-        return files.card(name=name, about=about, test=tested.scores, classes=task.labels(), data=data, found=found)
-
-    bundles.save(run.bundle, model=model, task=task, adapter=parts.adapter, about=about, card=card(judged), samples=samples)
+    name, data = f"{task.name} with {about['backbone']}", Path((parts.recipe.data.path or ["rows"])[0]).stem
+    card = partial(files.card, name=name, about=about, test=tested.scores, classes=task.labels(), data=data)
+    bundles.save(run.bundle, model=model, task=task, adapter=parts.adapter, about=about, card=card(found=judged), samples=samples)
     console.say("checking the bundle in a fresh process")
     with ThreadPoolExecutor(1) as pool:  # the check waits for a process of its own, while the report is drawn in this one
         checking = pool.submit(proving.checks, run, ready, trained, tested, task)
@@ -253,7 +258,7 @@ def _run(run: Run, ready: Ready, model: Model, checkpoint: Path | None, deadline
         "backbone": model.backbone.origin(),
         "report": [path.name for path in report],
     }
-    bundles.describe(run.bundle, card(metrics))
+    bundles.describe(run.bundle, card(found=metrics))
     page.write(run.folder, metrics)
     write_json(run.metrics, metrics)
     shutil.rmtree(run.work)

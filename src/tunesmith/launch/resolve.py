@@ -11,7 +11,7 @@ from tunesmith.core import registry
 from tunesmith.core.contracts import Adapter, Backbone, Defaults, Task
 from tunesmith.core.errors import AdapterError, BackboneError, UnknownNameError, UsageError
 from tunesmith.core.fitting import OptimizerSpec, Schedule
-from tunesmith.data.infer import Columns, Decision
+from tunesmith.data.decisions import Columns, Decision
 from tunesmith.engine.levers import named
 from tunesmith.recipe import Choice, Recipe
 

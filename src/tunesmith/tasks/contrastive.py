@@ -113,9 +113,6 @@ class Contrastive(Task):
         found = zip(cosines.tolist(), pictures.tolist(), texts.tolist(), strict=True)
         return [{"similarity": cosine, "image_vector": picture, "text_vector": text} for cosine, picture, text in found]
 
-    def outputs(self, said: Floats) -> Floats:
-        raise NotImplementedError("no cheap way gives vectors")  # baselines are asked for `answers` that this task does not have
-
     def metrics(self) -> Metrics:
         return RetrievalScores()
 

@@ -23,39 +23,35 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 import numpy as np
 import numpy.typing as npt
 
 from tunesmith.core.arrays import Floats, Outputs, ragged
-from tunesmith.core.contracts import Backbone, Batch, Metrics, Prediction, Row, Task
+from tunesmith.core.contracts import Backbone, Batch, Prediction, Row
 from tunesmith.core.errors import BackboneError, DataError, RowError
-from tunesmith.evaluate.transcripts import TRANSCRIPTS, TranscriptScores, TranscriptStatistic, edits
-from tunesmith.tasks import _spelling, _transcripts
+from tunesmith.tasks import _spelling
 from tunesmith.tasks._tokens import width_of
+from tunesmith.tasks._transcripts import Transcripts, transcript
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
     from tunesmith.core.model import Model
-    from tunesmith.core.outcomes import Truth
 
 BLANK = 0
 
 
 @final
 @dataclass(frozen=True)
-class Ctc(Task):
+class Ctc(Transcripts):
     """What is said in a recording, with the time of each word (CTC)."""
 
     name: ClassVar[str] = "ctc"
-    answers: ClassVar[str] = "text"
-    needs: ClassVar[tuple[str, ...]] = ("audio",)
     reads: ClassVar[str] = "tokens"
     label: tuple[str, ...] = field(default=("label",), metadata={"help": "column of transcripts"})
     case: _spelling.Case = field(default="lower", metadata={"help": _spelling.CASE})
@@ -81,7 +77,7 @@ class Ctc(Task):
         return dataclasses.replace(self, characters=characters, case=case, punctuation="drop"), backbone
 
     def raw(self, row: Row) -> str:
-        return _transcripts.transcript(row, self.label[0], self.case, self.punctuation, self.characters)
+        return transcript(row, self.label[0], self.case, self.punctuation, self.characters)
 
     def check(self, row: Row, backbone: Backbone) -> None:
         frames = backbone.frames(row)
@@ -109,12 +105,6 @@ class Ctc(Task):
                 )
             return self
         return dataclasses.replace(self, characters=tuple(sorted(counts)))
-
-    def stratum(self, raw: str) -> str:
-        return ""
-
-    def target(self, raw: str) -> str:
-        return raw
 
     @property
     def _places(self) -> dict[str, int]:
@@ -196,48 +186,6 @@ class Ctc(Task):
 
     def example(self) -> Prediction:
         return {"text": "a", "words": [{"word": "a", "start": 0.0, "end": 0.1}], "confidence": 0.5}
-
-    def truth(self, targets: Sequence[str]) -> Truth:
-        return ragged(targets)
-
-    def outputs(self, said: Floats) -> Floats:
-        raise NotImplementedError("nothing but a model says transcripts")
-
-    def statistic(self, outputs: Outputs, truth: Truth) -> TranscriptStatistic:
-        return TranscriptStatistic(edits(list(truth), [prediction["text"] for prediction in self.decode(outputs)]))
-
-    def calibrated(self, outputs: Outputs, truth: Truth) -> Ctc:
-        return self
-
-    def calibration(self, outputs: Outputs, truth: Truth, groups: npt.NDArray[Any] | None = None) -> dict[str, Any]:
-        return _transcripts.uncalibrated()
-
-    def confidence(self, outputs: Outputs) -> npt.NDArray[np.float64]:
-        return np.asarray([_sure(row) for row in outputs], np.float64)
-
-    def metrics(self) -> Metrics:
-        return TranscriptScores()
-
-    def directions(self) -> dict[str, str]:
-        return dict(TRANSCRIPTS)
-
-    def baseline(self, raws: Sequence[str]) -> Prediction:
-        return _transcripts.constant(raws)
-
-    def labels(self) -> list[str]:
-        return []
-
-    def settings(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
-
-    def shown(self, target: str) -> str:
-        return target
-
-    def render(self, row: Row, prediction: Prediction, target: str) -> str:
-        return _transcripts.rendered(prediction, target)
-
-    def synthetic(self, n: int, seed: int, sample: Callable[[int, Random], dict[str, Any]]) -> list[dict[str, Any]]:
-        return _transcripts.synthetic(n, seed, sample)
 
 
 def runs(symbols: npt.NDArray[np.int64], logp: Floats, seconds: float) -> Floats:

@@ -152,9 +152,6 @@ class MaskedCells(Task):
             for one, other, row in zip(told.tolist(), alone.tolist(), outputs[:, 0].tolist(), strict=True)
         ]
 
-    def outputs(self, said: Floats) -> Floats:
-        raise NotImplementedError("no cheap way answers with cells")
-
     # Scores
 
     def metrics(self) -> Metrics:

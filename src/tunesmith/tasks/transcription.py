@@ -14,37 +14,31 @@ after the other, which the decoder was not taught: cut them.
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
-import numpy.typing as npt
 
-from tunesmith.core.arrays import Floats, Outputs, ragged
-from tunesmith.core.contracts import Backbone, Batch, Metrics, Prediction, Row, Task
-from tunesmith.evaluate.transcripts import TRANSCRIPTS, TranscriptScores, TranscriptStatistic, edits
-from tunesmith.tasks import _spelling, _transcripts
+from tunesmith.core.arrays import Outputs, ragged
+from tunesmith.core.contracts import Backbone, Batch, Prediction, Row
+from tunesmith.tasks import _spelling
+from tunesmith.tasks._transcripts import Transcripts, transcript
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
     from tunesmith.core.model import Model
-    from tunesmith.core.outcomes import Truth
 
 
 @final
 @dataclass(frozen=True)
-class Transcription(Task):
+class Transcription(Transcripts):
     """What is said in a recording, written by the checkpoint's own decoder (Whisper)."""
 
     name: ClassVar[str] = "transcription"
-    answers: ClassVar[str] = "text"
-    needs: ClassVar[tuple[str, ...]] = ("audio",)
     reads: ClassVar[str] = "decoder"
     label: tuple[str, ...] = field(default=("label",), metadata={"help": "column of transcripts"})
     case: _spelling.Case = field(default="keep", metadata={"help": _spelling.CASE})
@@ -67,16 +61,10 @@ class Transcription(Task):
         return self, whole
 
     def raw(self, row: Row) -> str:
-        return _transcripts.transcript(row, self.label[0], self.case, self.punctuation)
+        return transcript(row, self.label[0], self.case, self.punctuation)
 
     def fit(self, raws: Sequence[str]) -> Transcription:
         return self
-
-    def stratum(self, raw: str) -> str:
-        return ""
-
-    def target(self, raw: str) -> str:
-        return raw
 
     def collate(self, targets: Sequence[str]) -> dict[str, torch.Tensor]:
         """Code points (batch, length), padded by 0, and how many each row has: the tokenizer is the backbone's."""
@@ -115,45 +103,3 @@ class Transcription(Task):
 
     def decode(self, outputs: Outputs) -> list[Prediction]:
         return [{"text": str(text), "confidence": math.exp(min(0.0, float(logp)))} for text, logp in outputs]
-
-    def truth(self, targets: Sequence[str]) -> Truth:
-        return ragged(targets)
-
-    def outputs(self, said: Floats) -> Floats:
-        raise NotImplementedError("nothing but a model says transcripts")
-
-    def statistic(self, outputs: Outputs, truth: Truth) -> TranscriptStatistic:
-        return TranscriptStatistic(edits(list(truth), [str(text) for text, _ in outputs]))
-
-    def calibrated(self, outputs: Outputs, truth: Truth) -> Transcription:
-        return self
-
-    def calibration(self, outputs: Outputs, truth: Truth, groups: npt.NDArray[Any] | None = None) -> dict[str, Any]:
-        return _transcripts.uncalibrated()
-
-    def confidence(self, outputs: Outputs) -> npt.NDArray[np.float64]:
-        return np.asarray([prediction["confidence"] for prediction in self.decode(outputs)], np.float64)
-
-    def metrics(self) -> Metrics:
-        return TranscriptScores()
-
-    def directions(self) -> dict[str, str]:
-        return dict(TRANSCRIPTS)
-
-    def baseline(self, raws: Sequence[str]) -> Prediction:
-        return _transcripts.constant(raws)
-
-    def labels(self) -> list[str]:
-        return []
-
-    def settings(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
-
-    def shown(self, target: str) -> str:
-        return target
-
-    def render(self, row: Row, prediction: Prediction, target: str) -> str:
-        return _transcripts.rendered(prediction, target)
-
-    def synthetic(self, n: int, seed: int, sample: Callable[[int, Random], dict[str, Any]]) -> list[dict[str, Any]]:
-        return _transcripts.synthetic(n, seed, sample)

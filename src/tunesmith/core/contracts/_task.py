@@ -199,7 +199,6 @@ class Task(ABC):
         """
         return None
 
-    @abstractmethod
     def outputs(self, said: Floats) -> Floats:
         """The inverse of `decode`, for what did not come from a model.
 
@@ -208,7 +207,10 @@ class Task(ABC):
 
         Returns:
             (rows, outputs) that decode to these.
+
+        A task that `baselines.tried` asks no cheap way for (see `answers`) need not know it.
         """
+        raise NotImplementedError(f"no cheap way gives {self.answers}")
 
     def taught(self, truth: Truth) -> Truth:
         """Targets as cheap ways learn them, where that is another scale than the user's (logarithms); what they then say is `meant`."""
